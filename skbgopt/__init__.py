@@ -1,0 +1,44 @@
+"""Models and removes the sky background of linear astronomical images with robust polyharmonic splines.
+
+Names are loaded when first used, so that ``skbgopt --help`` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BackgroundSplineRegressor": "background",
+    "PolyharmonicSplineRegressor": "regression",
+    "MidtonesStretch": "stretch",
+    "BlockReducer": "reduction",
+    "make_sky_image": "datasets",
+    "read_image": "io",
+    "write_image": "io",
+    "ImageFormatError": "io",
+    "gradient_left": "metrics",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+if TYPE_CHECKING:
+    from .background import BackgroundSplineRegressor
+    from .datasets import make_sky_image
+    from .io import ImageFormatError, read_image, write_image
+    from .metrics import gradient_left
+    from .reduction import BlockReducer
+    from .regression import PolyharmonicSplineRegressor
+    from .stretch import MidtonesStretch
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

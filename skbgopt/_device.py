@@ -1,0 +1,39 @@
+"""Where tensors live."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the torch device of a name; "auto" is cuda, then mps, then cpu, the first that works.
+
+    Raises
+    ------
+    ValueError
+        If a device that was named does not work here.
+    """
+    if device != "auto":
+        try:
+            return _working(device)
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(
+                f"The device {device!r} does not work here ({reason}): use device='auto' or 'cpu'."
+            ) from None
+    for name, there in (("cuda", torch.cuda.is_available), ("mps", torch.backends.mps.is_available)):
+        if there():
+            try:
+                return _working(name)
+            except (RuntimeError, AssertionError) as error:
+                warnings.warn(
+                    f"The {name} device fails ({error}); fitting on the CPU.", RuntimeWarning, stacklevel=2
+                )
+    return torch.device("cpu")
+
+
+def _working(name: str) -> torch.device:
+    torch.ones(1, device=name).sum().item()
+    return torch.device(name)

@@ -1,0 +1,123 @@
+"""What every image estimator checks about its input, and the shapes it then works on."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+MISSING_CONSTRAINT = [Interval(Real, None, None, closed="neither"), None]
+
+
+def as_channels(image: np.ndarray) -> np.ndarray:
+    """Return a view of shape (height, width, n_channels)."""
+    return image[:, :, None] if image.ndim == 2 else image
+
+
+def unwrap_image(X) -> tuple[object, np.ndarray | None]:
+    """Split what carries its own mask (np.ma.MaskedArray, astropy NDData) into array and mask.
+
+    Known by their attributes and not by their type, so that astropy is not imported here.
+    """
+    if isinstance(X, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(X)
+        return X.data, mask if mask.any() else None
+    if hasattr(X, "data") and hasattr(X, "mask") and hasattr(X, "uncertainty"):
+        return np.asarray(X.data), None if X.mask is None else np.asarray(X.mask)
+    return X, None
+
+
+def check_image(X, who: str) -> np.ndarray:
+    """Return X as a real array of shape (height, width) or (height, width, n_channels), not copied.
+
+    Raises
+    ------
+    TypeError
+        If X is complex, an object array or text.
+    ValueError
+        If X has another number of axes, or no pixel.
+    """
+    array = np.asarray(X)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            f"{who} takes images of real numbers, got dtype {array.dtype}: convert it to float32."
+        )
+    if array.ndim not in (2, 3):
+        raise ValueError(
+            f"{who} takes one image of shape (height, width) or (height, width, n_channels), "
+            f"got shape {array.shape}: use EachImage or a loop for several."
+        )
+    if array.size == 0:
+        raise ValueError(f"{who} needs at least one pixel, got shape {array.shape}.")
+    return array
+
+
+def work_dtype(dtype: np.dtype) -> type:
+    """Return the float type of the results: float64 for float64, float32 for all else."""
+    return np.float64 if dtype == np.float64 else np.float32
+
+
+def check_mask(mask, shape: tuple[int, ...], who: str) -> np.ndarray:
+    """Return a boolean mask (True = excluded) of shape (height, width); one a channel are merged by "or".
+
+    Raises
+    ------
+    TypeError
+        If it is not boolean (a float mask would leave open which way its values count).
+    ValueError
+        If its shape is not the image's.
+    """
+    mask = np.asarray(mask)
+    if mask.dtype != bool:
+        raise TypeError(
+            f"The mask of {who} must be boolean (True = excluded), got dtype {mask.dtype}: "
+            "pass weights (1 = use) as sample_weight."
+        )
+    if mask.ndim == 3 and mask.shape == shape:
+        mask = mask.any(axis=2)
+    if mask.shape != shape[:2]:
+        raise ValueError(f"The mask of {who} must have the image's shape {shape[:2]}, got {mask.shape}.")
+    return mask
+
+
+def check_weights(sample_weight, shape: tuple[int, ...], who: str) -> np.ndarray:
+    """Return weights in [0, 1] of shape (height, width) or the image's.
+
+    Raises
+    ------
+    ValueError
+        If the shape does not fit or a weight is outside [0, 1] or not finite.
+    """
+    weight = np.asarray(sample_weight)
+    weight = weight.astype(work_dtype(weight.dtype), copy=False)
+    if weight.shape not in (shape[:2], shape, (*shape[:2], 1)):
+        raise ValueError(
+            f"The sample_weight of {who} must have the shape {shape[:2]} or {shape}, got {weight.shape}."
+        )
+    low, high = weight.min(), weight.max()
+    if not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"The sample_weight of {who} must lie in [0, 1] (1 = use fully), got values from {low} to {high}."
+        )
+    return weight
+
+
+def is_missing(image: np.ndarray, missing_values: float | None) -> np.ndarray:
+    """Return where any channel of a pixel is not finite or equals missing_values, shape (height, width)."""
+    channels = as_channels(image)
+    missing = np.zeros(channels.shape[:2], dtype=bool)
+    for c in range(channels.shape[2]):
+        channel = channels[:, :, c]
+        if image.dtype.kind == "f":
+            missing |= ~np.isfinite(channel)
+        if missing_values is not None:
+            missing |= channel == missing_values
+    return missing
+
+
+def channel_samples(image: np.ndarray, excluded: np.ndarray) -> list[np.ndarray]:
+    """Return the usable values of each channel, flat."""
+    channels = as_channels(image)
+    usable = ~excluded
+    return [channels[:, :, c][usable] for c in range(channels.shape[2])]

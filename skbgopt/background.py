@@ -1,0 +1,431 @@
+"""The background of an image: `BackgroundSplineRegressor`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from . import _persistence
+from ._device import resolve_device
+from ._validation import MISSING_CONSTRAINT, as_channels, check_image, is_missing, unwrap_image, work_dtype
+from .correction import correction
+from .fitting import FitSettings, fit_background
+from .frame import ImageFrame
+from .lattice import Lattice, evaluate_on_lattice
+from .masks import PixelSelection
+from .metrics import background_r2, sky_loss
+from .preparation import PreparedImage, prepare_image
+from .progress import fit_progress
+from .splines import Spline
+
+
+class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator):
+    """Model the sky background of a linear image by a polyharmonic spline and remove it.
+
+    The spline is fitted to every usable pixel of the block-reduced image by minimising a robust, asymmetric
+    loss (see `skbgopt.losses`), which lets the model pass below stars and nebulae. The background is in the
+    image's own linear units.
+
+    Parameters
+    ----------
+    n_control_points : int, default=64
+        Control points of the spline: the finest structure it could follow. The smoothing decides what it does
+        follow, so more cost time but do little harm.
+    order : int, default=3
+        Of the kernel: 1 is r, 2 is r^2 log r (the thin plate), 3 is r^3, 4 is r^4 log r, and so on.
+    degree : int or None, default=None
+        Of the polynomial that bends at no cost; None for the smallest that the order needs (1 up to order 3).
+        2 suits vignettes and glows.
+    init : {"grid", "random"}, default="grid"
+        Where the control points stand (begin, for ``solver="adam"``).
+    smoothing : float or "auto", default="auto"
+        Price of bending, 1e-7 (almost free) to 10 (almost a polynomial). "auto" tries such a path on held-out
+        blocks of sky and takes the smoothest near the best. Only for ``solver="mm"``.
+    quantile : float in (0, 1], default=0.99
+        Of the stretch: what of each channel's values becomes 1. Lower is a stronger stretch. It must not clip
+        the brightest part of the gradient. With ``loss_scale="noise"`` it matters for the thresholds only.
+    threshold_min, threshold_max : float, default=0.001, 1.0
+        Reduced pixels whose stretched value is outside are not used.
+    missing_values : float or None, default=0
+        Pixels in which a channel equals it are missing (empty borders after registration); None for none.
+        Non-finite ones always are.
+    downscale_factor : int, default=8
+        Side of the blocks in pixels. Blocks of a median hide stars smaller than half of them.
+    downscale_func : {"median", "mean"}, default="median"
+    alpha : float, default=5.0
+        Price of a model above the pixels against one below; the model settles at the 1 / (2 + 2 alpha)
+        quantile of the sky.
+    loss_scale : "noise" or float, default="noise"
+        What counts as sky: residuals of this size or less. "noise" fits linear values in units of the noise of
+        a reduced pixel, with a scale of 2. A number fits stretched values with that scale; 0.001 is published.
+    solver : {"mm", "adam"}, default="mm"
+        "mm" is majorise-minimise on fixed control points, monotone and fast; "adam" the published gradient
+        descent on everything, control points included.
+    learning_rate : float, default=0.001
+        Of Adam.
+    max_iter : int, default=1000
+        Steps (epochs) at most.
+    tol : float, default=5e-5
+        Stop when the loss gains less.
+    correction : {"subtract", "divide"}, default="subtract"
+        What `transform` does: subtract the background, or divide by the background over its median (for
+        vignetting, which multiplies).
+    level : {"median", "zero"}, default="median"
+        What becomes of the sky's level: the background's median of each channel stays, or the sky goes to 0.
+    device : str, default="auto"
+        "cpu", "cuda", "mps", ...; "auto" takes the first of cuda, mps, cpu that works.
+    random_state : int, RandomState or None, default=None
+        For ``init="random"``.
+    verbose : int, default=0
+        1 shows a progress bar while fitting.
+
+    Attributes
+    ----------
+    control_points_ : ndarray of shape (n_control_points, 2)
+        Rows and columns, in pixels of the image fitted.
+    coef_ : ndarray of shape (n_control_points + n_monomials, n_channels)
+        Kernel weights, then the polynomial's coefficients, in the frame's coordinates and the fitted units.
+    smoothing_ : float
+        The smoothing used; 0 for ``solver="adam"``.
+    smoothing_path_ : SmoothingPath or None
+        Scores of the smoothings tried by "auto".
+    stretch_ : MidtonesCurve
+        Pedestal, scale and midtones balance of each channel.
+    loss_ : float
+        The loss of the solution.
+    loss_curve_ : list of float
+        What the solver minimised, step by step.
+    n_iter_ : int
+    noise_ : ndarray of shape (n_channels,)
+        Standard deviation of the sky from pixel to pixel.
+    block_noise_ : ndarray of shape (n_channels,)
+        Standard deviation of a reduced pixel of the sky.
+    background_level_ : ndarray of shape (n_channels,)
+        Median of the background over the usable pixels.
+    excluded_ : dict of str to int
+        Pixels that each reason excluded; a pixel counts for each of its reasons.
+    image_shape_ : tuple of int
+    n_features_in_ : int
+        Width of the image. Images of any size may be predicted: the frame is laid on them.
+
+    Notes
+    -----
+    The method and the loss are Sergio Diaz's [1]_; solver, loss scale and choice of the smoothing are ours.
+
+    References
+    ----------
+    .. [1] S. Diaz, "bgoptimizer", 2021.
+
+    Examples
+    --------
+    >>> from skbgopt import BackgroundSplineRegressor, make_sky_image
+    >>> frame = make_sky_image("galaxy", shape=(200, 300), random_state=0)
+    >>> model = BackgroundSplineRegressor().fit(frame.image)
+    >>> model.predict(frame.image).shape
+    (200, 300, 3)
+    >>> flat = model.transform(frame.image)
+    """
+
+    __metadata_request__fit = {"mask": True, "sample_weight": True}  # noqa: RUF012
+    __metadata_request__score = {"mask": True, "sample_weight": True}  # noqa: RUF012
+
+    _parameter_constraints = {  # noqa: RUF012
+        "n_control_points": [Interval(Integral, 1, None, closed="left")],
+        "order": [Interval(Integral, 1, 9, closed="both")],
+        "degree": [Interval(Integral, 0, 9, closed="both"), None],
+        "init": [StrOptions({"grid", "random"})],
+        "smoothing": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "quantile": [Interval(Real, 0, 1, closed="right")],
+        "threshold_min": [Interval(Real, None, None, closed="neither")],
+        "threshold_max": [Interval(Real, None, None, closed="neither")],
+        "missing_values": MISSING_CONSTRAINT,
+        "downscale_factor": [Interval(Integral, 1, None, closed="left")],
+        "downscale_func": [StrOptions({"median", "mean"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "loss_scale": [Interval(Real, 0, None, closed="neither"), StrOptions({"noise"})],
+        "solver": [StrOptions({"mm", "adam"})],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "correction": [StrOptions({"subtract", "divide"})],
+        "level": [StrOptions({"median", "zero"})],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_control_points=64,
+        order=3,
+        degree=None,
+        init="grid",
+        smoothing="auto",
+        quantile=0.99,
+        threshold_min=0.001,
+        threshold_max=1.0,
+        missing_values=0,
+        downscale_factor=8,
+        downscale_func="median",
+        alpha=5.0,
+        loss_scale="noise",
+        solver="mm",
+        learning_rate=0.001,
+        max_iter=1000,
+        tol=5e-5,
+        correction="subtract",
+        level="median",
+        device="auto",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_control_points = n_control_points
+        self.order = order
+        self.degree = degree
+        self.init = init
+        self.smoothing = smoothing
+        self.quantile = quantile
+        self.threshold_min = threshold_min
+        self.threshold_max = threshold_max
+        self.missing_values = missing_values
+        self.downscale_factor = downscale_factor
+        self.downscale_func = downscale_func
+        self.alpha = alpha
+        self.loss_scale = loss_scale
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.max_iter = max_iter
+        self.tol = tol
+        self.correction = correction
+        self.level = level
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y=None, *, mask=None, sample_weight=None):
+        """Fit the background of an image.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels)
+            Linear image, any real dtype; np.ma and NDData bring their own mask.
+        y : None
+            Ignored.
+        mask : array-like of bool, shape (height, width), optional
+            True = excluded.
+        sample_weight : array-like of shape (height, width) or X's, optional
+            In [0, 1], 1 = use fully.
+
+        Returns
+        -------
+        self : BackgroundSplineRegressor
+
+        Raises
+        ------
+        ValueError
+            If a parameter, shape or weight is out of range, or too little usable sky is left.
+        """
+        return self.fit_prepared(self.prepare(X, mask=mask, sample_weight=sample_weight))
+
+    def prepare(self, X, *, mask=None, sample_weight=None) -> PreparedImage:
+        """Return what `fit` would fit: the reduced image with its weights, stretch and noise.
+
+        Parameters and errors are those of `fit`. Estimators that differ in other parameters than
+        ``missing_values``, ``quantile``, the thresholds and the downscaling prepare the same, once.
+        """
+        self._validate_params()
+        if not self.threshold_min < self.threshold_max:
+            raise ValueError(
+                f"The 'threshold_min' parameter of {type(self).__name__} must be below 'threshold_max'. "
+                f"Got {self.threshold_min} and {self.threshold_max} instead."
+            )
+        prepared = prepare_image(
+            self._select(X, mask, sample_weight),
+            quantile=self.quantile,
+            downscale_factor=self.downscale_factor,
+            downscale_func=self.downscale_func,
+        )
+        return prepared.within_thresholds(self.threshold_min, self.threshold_max)
+
+    def fit_prepared(self, prepared):
+        """Fit the background of an image that `prepare` has prepared; see `fit`."""
+        self._validate_params()
+        settings = FitSettings(**{field.name: getattr(self, field.name) for field in fields(FitSettings)})
+        with fit_progress(self.verbose, self.max_iter) as callback:
+            fitted = fit_background(
+                prepared,
+                settings,
+                resolve_device(self.device),
+                check_random_state(self.random_state),
+                callback,
+            )
+        self._record(prepared, fitted)
+        return self
+
+    def predict(self, X):
+        """Return the background on the grid of X, in linear units.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels)
+            Only its shape and dtype matter; the frame fitted is laid on it.
+
+        Returns
+        -------
+        ndarray of X's shape
+            Finite everywhere; float64 for float64 images, float32 else.
+        """
+        image, _ = self._check_fitted_image(X)
+        dtype = work_dtype(image.dtype)
+        background = np.empty(as_channels(image).shape, dtype=dtype)
+        lattice = self._lattice(image.shape[:2])
+        for rows, deviation in lattice.bands(dtype):
+            np.add(deviation, lattice.level.astype(dtype), out=background[rows])
+        return background.reshape(image.shape)
+
+    def transform(self, X):
+        """Return the image without its background.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels)
+
+        Returns
+        -------
+        ndarray of X's shape (np.ma with its mask for np.ma input)
+            Linear, nothing clipped. Missing pixels come back as they are; masked ones are corrected like others.
+        """
+        return self._correct(X, inverse=False)
+
+    def fit_transform(self, X, y=None, *, mask=None, sample_weight=None):
+        """Fit the background of an image and return the image without it; see `fit` and `transform`."""
+        return self.fit(X, y, mask=mask, sample_weight=sample_weight).transform(X)
+
+    def inverse_transform(self, X):
+        """Put the background back: the inverse of `transform`."""
+        return self._correct(X, inverse=True)
+
+    def score(self, X, y=None, *, mask=None, sample_weight=None):
+        """Return how well the background fits: higher is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels)
+        y : array-like of X's shape, optional
+            The true background, if known.
+        mask, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        float
+            With y, R^2 over the usable pixels. Without, minus `skbgopt.metrics.sky_loss`: from 0 (all is sky)
+            to -1, in linear units over the sky noise and so comparable between any two settings.
+        """
+        selection = self._select(X, mask, sample_weight)
+        background = self.predict(selection.image)
+        if y is None:
+            return -sky_loss(selection, background)
+        values, weights, _ = selection.window(slice(None))
+        weights = np.where(np.isfinite(values), weights, 0)
+        return background_r2(as_channels(background), as_channels(np.asarray(y, dtype=float)), weights)
+
+    def save(self, path):
+        """Write parameters and fitted model to an .npz file without pickles (see `load`)."""
+        check_is_fitted(self)
+        _persistence.save(self, path)
+
+    @classmethod
+    def load(cls, path):
+        """Return the estimator that `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is not such a model.
+        """
+        return _persistence.load(cls, path)
+
+    def _select(self, X, mask, sample_weight):
+        return PixelSelection.from_input(X, mask, sample_weight, self.missing_values, type(self).__name__)
+
+    def _record(self, prepared, fitted):
+        frame, spline = prepared.frame, fitted.spline
+        unit = max(frame.height, frame.width) / 2
+        centre = np.array([frame.height, frame.width]) / 2
+        self.control_points_ = spline.centres.numpy() * unit + centre - 0.5
+        self.coef_ = np.concatenate([spline.kernel_coef.numpy(), spline.tail_coef.numpy()])
+        self.smoothing_, self.smoothing_path_ = fitted.smoothing, fitted.path
+        self.loss_, self.loss_curve_, self.n_iter_ = fitted.loss, fitted.loss_curve, fitted.n_iter
+        self.stretch_, self.curve_ = prepared.curve, fitted.curve
+        self.noise_, self.block_noise_ = prepared.noise, prepared.block_noise
+        self.excluded_ = prepared.excluded
+        self.order_, self.degree_ = spline.order, spline.degree
+        self.image_shape_ = (frame.height, frame.width, prepared.values.shape[2])
+        self.n_features_in_ = frame.width
+        usable = torch.from_numpy(prepared.coordinates[prepared.usable])
+        self.background_level_ = np.median(fitted.curve.invert(spline(usable).numpy()), axis=0)
+
+    def _lattice(self, shape) -> Lattice:
+        height, width, _ = self.image_shape_
+        frame = ImageFrame(height, width)
+        unit, centre = max(height, width) / 2, np.array([height, width]) / 2
+        n = len(self.control_points_)
+        centres = (self.control_points_ + 0.5 - centre) / unit
+        spline = Spline(
+            *(torch.from_numpy(part) for part in (centres, self.coef_[:n], self.coef_[n:])),
+            self.order_,
+            self.degree_,
+        )
+
+        def model(rows, columns):
+            points = torch.from_numpy(frame.coordinates(rows, columns, shape).reshape(-1, 2))
+            return self.curve_.invert(spline(points).numpy()).reshape(len(rows), len(columns), -1)
+
+        return evaluate_on_lattice(model, shape)
+
+    def _check_fitted_image(self, X):
+        check_is_fitted(self)
+        X, own_mask = unwrap_image(X)
+        image = check_image(X, type(self).__name__)
+        if as_channels(image).shape[2] != self.image_shape_[2]:
+            raise ValueError(
+                f"{type(self).__name__} was fitted on {self.image_shape_[2]} channel(s), got an image of shape "
+                f"{image.shape}: fit it on such an image first."
+            )
+        return image, own_mask
+
+    def _correct(self, X, inverse):
+        image, own_mask = self._check_fitted_image(X)
+        channels = as_channels(image)
+        dtype = work_dtype(image.dtype)
+        corrected = np.empty(channels.shape, dtype=dtype)
+        lattice = self._lattice(image.shape[:2])
+        correct = correction(self.correction, self.level, lattice.level, self.background_level_, inverse)
+        for rows, deviation in lattice.bands(dtype):
+            raw = channels[rows]
+            missing = is_missing(raw, self.missing_values)
+            correct(raw, deviation, corrected[rows])
+            if missing.any():
+                corrected[rows][missing] = raw[missing]
+        corrected = corrected.reshape(image.shape)
+        return (
+            corrected
+            if own_mask is None or not isinstance(X, np.ma.MaskedArray)
+            else np.ma.array(corrected, mask=np.ma.getmaskarray(X))
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.target_tags.required = False
+        return tags

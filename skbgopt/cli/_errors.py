@@ -1,0 +1,91 @@
+"""From exceptions and warnings to one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
+
+# What a user can put right by other arguments or files. ImageFormatError is a ValueError.
+_USERS_ERRORS = (
+    ValueError,
+    TypeError,
+    FileNotFoundError,
+    FileExistsError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+
+
+class SentenceGroup(click.Group):
+    """A group that reports wrong usage as one sentence."""
+
+    def main(self, *args, standalone_mode: bool = True, **extra):
+        """Run, then leave with the exit code (``standalone_mode``), as `click.Group.main` does."""
+        if not standalone_mode:
+            return super().main(*args, standalone_mode=False, **extra)
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except click.Abort:
+            click.echo("skbgopt: interrupted, no output was written.", err=True)
+            code = INTERRUPTED
+        except click.ClickException as error:
+            click.echo(f"skbgopt: {_usage_sentence(error)}", err=True)
+            code = BAD_INPUT
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+class SentenceCommand(click.Command):
+    """A command whose errors and warnings become single lines; ``--debug`` adds the traceback."""
+
+    def invoke(self, ctx: click.Context):
+        """Run the command, as `click.Command.invoke` does."""
+        try:
+            with _warnings_as_lines():
+                return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            click.echo(f"skbgopt: {_sentence(error)}", err=True)
+            ctx.exit(BAD_INPUT if isinstance(error, _USERS_ERRORS) else FAILURE)
+
+
+def _usage_sentence(error: click.ClickException) -> str:
+    sentence = _one_line(error.format_message())
+    ctx = getattr(error, "ctx", None)
+    return sentence if ctx is None else f"{sentence} See '{ctx.command_path} --help'."
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    text = _one_line(str(error))
+    if isinstance(error, _USERS_ERRORS) and text:
+        return text
+    return f"{type(error).__name__}: {text or 'no details given'} (--debug shows where)"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+@contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    # astropy puts a hook of its own in place when it is imported; ours has to come after it.
+    import astropy  # noqa: F401
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        click.echo(f"warning: {_one_line(str(message))}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

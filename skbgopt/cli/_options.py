@@ -1,0 +1,181 @@
+"""The options of `skbgopt remove` and their defaults, written out here so that --help needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from click import Choice
+
+# Those of BackgroundSplineRegressor; a test holds the two together.
+DEFAULTS: dict[str, Any] = {
+    "n_control_points": 64,
+    "order": 3,
+    "degree": None,
+    "init": "grid",
+    "smoothing": "auto",
+    "quantile": 0.99,
+    "threshold_min": 0.001,
+    "threshold_max": 1.0,
+    "missing_values": 0,
+    "downscale_factor": 8,
+    "downscale_func": "median",
+    "alpha": 5.0,
+    "loss_scale": "noise",
+    "solver": "mm",
+    "learning_rate": 0.001,
+    "max_iter": 1000,
+    "tol": 5e-5,
+    "correction": "subtract",
+    "level": "median",
+    "device": "auto",
+    "random_state": None,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "bgoptimizer": {
+        "n_control_points": 32,
+        "order": 2,
+        "init": "random",
+        "smoothing": 0.0,
+        "quantile": 0.95,
+        "threshold_min": 0.001,
+        "threshold_max": 1.0,
+        "downscale_factor": 8,
+        "downscale_func": "median",
+        "alpha": 5.0,
+        "loss_scale": 0.001,
+        "solver": "adam",
+        "learning_rate": 0.001,
+        "max_iter": 1000,
+    },
+}
+
+
+class _FloatOr(click.ParamType):
+    """A number, or a word that stands for `meaning`."""
+
+    name = "float"
+
+    def __init__(self, word: str, meaning: str | None):
+        self.word, self.meaning = word, meaning
+
+    def convert(self, value, param, ctx):
+        """Return the number or the meaning of the word."""
+        if value == self.word:
+            return self.meaning
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor {self.word!r}.", param, ctx)
+
+
+def _hdu(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
+    return int(value) if value is not None and value.isdigit() else value
+
+
+def _estimator_option(name: str, *flags: str, **attributes) -> Callable:
+    attributes.setdefault("show_default", True)
+    return click.option(*flags, name, default=DEFAULTS[name], **attributes)
+
+
+_SPLINE = (
+    _estimator_option("n_control_points", "-N", "--n-control-points", type=int,
+        help="Control points of the spline: the finest structure it could follow."),
+    _estimator_option("order", "-O", "--order", type=int,
+        help="Of the kernel: 1 is r, 2 is r^2 log r (thin plate), 3 is r^3, ..."),
+    _estimator_option("degree", "--degree", type=int, show_default="the smallest that the order needs",
+        help="Of the polynomial that bends at no cost; 2 suits vignettes."),
+    _estimator_option("init", "-i", "--init", type=Choice(["random", "grid"]),
+        help="Where the control points stand."),
+    _estimator_option("smoothing", "--smoothing", type=_FloatOr("auto", "auto"), metavar="FLOAT|auto",
+        help="Price of bending, 1e-7 (almost free) to 10 (almost a plane); auto tries on held-out sky."),
+)  # fmt: skip
+
+_PIXELS = (
+    _estimator_option("quantile", "-dq", "--quantile", "--delinearization-quantile", type=float,
+        help="Of the stretch: what becomes 1. Lower is stronger; keep the sky's brightest part below it."),
+    _estimator_option("threshold_min", "-tm", "--threshold-min", type=float,
+        help="Reduced pixels whose stretched value is lower are not used."),
+    _estimator_option("threshold_max", "-tM", "--threshold-max", type=float,
+        help="Reduced pixels whose stretched value is higher are not used."),
+    click.option("-m", "--mask", type=click.Path(path_type=Path), metavar="FILE",
+        help="Image of weights: white = use, black = ignore, grey = in part; 1 channel or the image's."),
+    _estimator_option("missing_values", "--missing-value", type=_FloatOr("none", None), metavar="FLOAT|none",
+        help="Pixels equal to it are missing (empty borders); NaN always are."),
+    _estimator_option("downscale_factor", "-dx", "--downscale-factor", type=int,
+        help="Side of the blocks that become one reduced pixel."),
+    _estimator_option("downscale_func", "-df", "--downscale-func", type=Choice(["median", "mean"]),
+        help="What a reduced pixel is of its block."),
+)  # fmt: skip
+
+_FITTING = (
+    _estimator_option("alpha", "-a", "--alpha", type=float,
+        help="Price of a model above the pixels against one below."),
+    _estimator_option("loss_scale", "--loss-scale", type=_FloatOr("noise", "noise"), metavar="FLOAT|noise",
+        help="Residuals up to this size count as sky: in units of the noise, or a stretched value."),
+    _estimator_option("solver", "--solver", type=Choice(["mm", "adam"]),
+        help="mm: fast, monotone, fixed control points; adam: the published gradient descent."),
+    _estimator_option("max_iter", "-e", "--max-iter", "--epochs", type=int, help="Steps (epochs) at most."),
+    _estimator_option("tol", "--tol", type=float, help="Stop when the loss gains less."),
+    _estimator_option("learning_rate", "-lr", "--learning-rate", type=float, help="Of --solver adam."),
+    click.option("-B", "--batch-size", type=int, default=1, show_default=True,
+        help="Accepted for old scripts; has no effect on the result."),
+    _estimator_option("device", "--device", type=str, help="cpu, cuda, mps, ... or auto."),
+    _estimator_option("random_state", "--seed", type=int, show_default="none",
+        help="Of --init random, so that a run can be repeated."),
+    click.option("--preset", type=Choice(list(PRESETS)),
+        help="bgoptimizer: the published defaults; options given explicitly win over it."),
+)  # fmt: skip
+
+_FILES = (
+    _estimator_option("correction", "--correction", type=Choice(["subtract", "divide"]),
+        help="Subtract the background, or divide by it over its median (vignetting)."),
+    _estimator_option("level", "--level", type=Choice(["median", "zero"]),
+        help="The sky keeps its median, or goes to 0."),
+    click.option("--format", "file_format", type=Choice(["fits", "xisf", "tiff"]),
+        show_default="the input's", help="Of the output files."),
+    click.option("-c", "--compress", is_flag=True, help="Compress the output without loss (XISF: lz4hc)."),
+    click.option("--overwrite", is_flag=True, help="Replace output files that exist."),
+    click.option("--save-model", type=click.Path(path_type=Path), metavar="FILE.npz",
+        help="Also save the fitted model, for BackgroundSplineRegressor.load."),
+    click.option("--hdu", callback=_hdu, metavar="NUMBER|NAME", show_default="the first image",
+        help="FITS: which HDU to read."),
+    click.option("-p", "--preview", is_flag=True,
+        help="Do not fit: write a PNG of the stretched, masked image and its histogram."),
+)  # fmt: skip
+
+_TALK = (
+    click.option("--quiet", is_flag=True, help="Print errors and warnings only."),
+    click.option("--debug", is_flag=True, help="Print the traceback of an error."),
+)
+
+
+def removal_options(command: Callable) -> Callable:
+    """Add all options, in the order of --help."""
+    return _add(command, *_SPLINE, *_PIXELS, *_FITTING, *_FILES, *_TALK)
+
+
+def talk_options(command: Callable) -> Callable:
+    """Add --quiet and --debug."""
+    return _add(command, *_TALK)
+
+
+def _add(command: Callable, *options: Callable) -> Callable:
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def estimator_parameters(ctx: click.Context) -> dict[str, Any]:
+    """Return the estimator's parameters: those given, else the preset's, else the defaults."""
+    preset = PRESETS.get(ctx.params["preset"], {})
+    default = click.core.ParameterSource.DEFAULT
+    return {
+        name: preset[name]
+        if name in preset and ctx.get_parameter_source(name) is default
+        else ctx.params[name]
+        for name in DEFAULTS
+    }

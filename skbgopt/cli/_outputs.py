@@ -1,0 +1,90 @@
+"""What `skbgopt remove` writes: names, checks before the fit, all files or none."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from skbgopt.io._formats import FORMATS
+
+_SUFFIXES = {"fits": ".fits", "xisf": ".xisf", "tiff": ".tif"}
+
+
+def split_suffix(path: Path) -> tuple[str, str]:
+    """Return the name without the suffix of an image format, and that suffix ("" if there is none)."""
+    suffixes = sorted((suffix for known in FORMATS for suffix in known.suffixes), key=len, reverse=True)
+    for suffix in suffixes:
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)], path.name[-len(suffix) :]
+    return path.stem, ""
+
+
+def output_suffix(path: Path, read_format: str, wanted_format: str | None) -> str:
+    """Return the input's own suffix where it fits the format to be written, else the format's usual one."""
+    file_format = wanted_format or read_format
+    suffix = split_suffix(path)[1]
+    own = next((known.name for known in FORMATS if suffix.lower() in known.suffixes), None)
+    return suffix if own == file_format else _SUFFIXES[file_format]
+
+
+def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite: bool) -> None:
+    """Say before the work what would go wrong when its results are written.
+
+    Raises
+    ------
+    OSError
+        If a target exists, is a directory, or its directory cannot be written to.
+    ValueError
+        If a target is one of the files read.
+    """
+    for target in targets:
+        if any(_is_same(target, source) for source in sources):
+            raise ValueError(f"The output {target} is the input itself: choose another directory or name.")
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"The output {target} exists: pass --overwrite to replace it.")
+        _check_directory(target.parent)
+
+
+def _is_same(target: Path, source: Path) -> bool:
+    return target.exists() and source.exists() and os.path.samefile(target, source)
+
+
+def _check_directory(directory: Path) -> None:
+    existing = directory
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(existing))
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "No permission to write to the directory", str(existing))
+
+
+@contextmanager
+def all_or_none(targets: Iterable[Path]) -> Iterator[dict[Path, Path]]:
+    """Give for each target a path to write to; the files take the targets' places if the block succeeds."""
+    targets = list(targets)
+    with ExitStack() as stack:
+        staging: dict[Path, Path] = {}
+        for directory in dict.fromkeys(target.parent for target in targets):
+            directory.mkdir(parents=True, exist_ok=True)
+            # On the targets' own file system, so that moving is renaming and cannot run out of space.
+            staging[directory] = Path(
+                stack.enter_context(TemporaryDirectory(prefix=".skbgopt-", dir=directory))
+            )
+        staged = {target: staging[target.parent] / target.name for target in targets}
+        yield staged
+        moved: list[Path] = []
+        try:
+            for target, written in staged.items():
+                os.replace(written, target)
+                moved.append(target)
+        except BaseException:
+            for target in moved:
+                target.unlink(missing_ok=True)
+            raise

@@ -1,0 +1,218 @@
+"""From a prepared image to its background spline: range, control points, basis, smoothing, solver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .control_points import grid_control_points, random_control_points
+from .losses import BackgroundLoss
+from .preparation import PreparedImage
+from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
+from .solvers import Callback, interpolate, minimize_adam, minimize_mm
+from .splines import Spline, minimum_degree, monomials, spline_basis
+from .stretch import LinearCurve, MidtonesCurve
+
+# Residuals up to this many standard deviations of a reduced pixel count as sky (METHOD: the loss scale).
+_NOISE_SCALE = 2.0
+# Pixels over which the basis is made orthonormal, and on which the smoothing is chosen; both hardly gain from more.
+_BASIS_PIXELS = 4096
+_CHOICE_PIXELS = 6000
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The parameters of `BackgroundSplineRegressor` that concern the fit, under the same names."""
+
+    n_control_points: int
+    order: int
+    degree: int | None
+    init: str
+    smoothing: float | str
+    alpha: float
+    loss_scale: float | str
+    solver: str
+    learning_rate: float
+    max_iter: int
+    tol: float
+
+
+@dataclass(frozen=True)
+class FittedBackground:
+    """A spline in the units of a curve.
+
+    Attributes
+    ----------
+    spline : Spline
+        float64, on the CPU, in the frame's coordinates.
+    curve : LinearCurve or MidtonesCurve
+        Its ``invert`` takes the spline's values to linear units.
+    smoothing : float
+    path : SmoothingPath or None
+    loss : float
+    loss_curve : list of float
+    n_iter : int
+    """
+
+    spline: Spline
+    curve: LinearCurve | MidtonesCurve
+    smoothing: float
+    path: SmoothingPath | None
+    loss: float
+    loss_curve: list[float]
+    n_iter: int
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """The usable reduced pixels: coordinates, values in the units of the fit, weights, noise in those units."""
+
+    points: Tensor
+    values: Tensor
+    weights: Tensor
+    noise: Tensor
+
+
+def fit_background(
+    prepared: PreparedImage,
+    settings: FitSettings,
+    device: torch.device,
+    random_state: np.random.RandomState,
+    callback: Callback | None = None,
+) -> FittedBackground:
+    """Fit the spline.
+
+    Raises
+    ------
+    ValueError
+        If fewer reduced pixels are usable than the spline has coefficients, or a channel is constant.
+    """
+    curve, loss = _range_and_loss(prepared, settings)
+    pixels = _usable_pixels(prepared, curve)
+    degree = minimum_degree(settings.order) if settings.degree is None else settings.degree
+    _check_enough(prepared, pixels, settings.n_control_points, degree)
+    centres = torch.from_numpy(_control_points(pixels.points.numpy(), settings, random_state))
+    solve = _solve_adam if settings.solver == "adam" else _solve_mm
+    return solve(prepared, pixels, centres, degree, curve, loss, settings, device, callback)
+
+
+def _range_and_loss(
+    prepared: PreparedImage, settings: FitSettings
+) -> tuple[LinearCurve | MidtonesCurve, BackgroundLoss]:
+    """Return the units of the fit, and the loss in them."""
+    if settings.loss_scale != "noise":
+        return prepared.curve, BackgroundLoss(eps=settings.loss_scale, alpha=settings.alpha)
+    # The published colour term is quadratic in a range of 1; in units of the noise that range is scale / noise.
+    colour = float(np.mean(prepared.block_noise / prepared.curve.scale))
+    curve = LinearCurve(prepared.curve.pedestal, prepared.block_noise)
+    return curve, BackgroundLoss(eps=_NOISE_SCALE, alpha=settings.alpha, colour=colour)
+
+
+def _usable_pixels(prepared: PreparedImage, curve: LinearCurve | MidtonesCurve) -> _Pixels:
+    usable = prepared.usable
+    linear = prepared.values[usable]
+    half = 0.5 * prepared.block_noise
+    noise = curve.apply(linear + half) - curve.apply(linear - half)
+    # Where the stretch clips there is no noise left; such pixels must not seem infinitely far from any model.
+    noise = np.maximum(noise, 1e-3 * np.median(noise, axis=0))
+    arrays = (prepared.coordinates[usable], curve.apply(linear), prepared.weights[usable], noise)
+    return _Pixels(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
+
+
+def _check_enough(prepared: PreparedImage, pixels: _Pixels, n_control_points: int, degree: int) -> None:
+    constant = np.flatnonzero(
+        (pixels.weights > 0).any(dim=0).numpy() & (np.ptp(pixels.values.numpy(), axis=0) == 0)
+    )
+    needed = max(n_control_points, monomials(torch.zeros(1, 2), degree).shape[1])
+    found = int((pixels.weights > 0).sum(dim=0).min()) if len(pixels.points) else 0
+    if found < needed:
+        raise ValueError(
+            f"Only {found} reduced pixels are usable, {needed} are needed for {n_control_points} control points "
+            f"and degree {degree}; {prepared.describe_excluded()}. "
+            "Lower n_control_points or downscale_factor, or exclude less."
+        )
+    if len(constant):
+        raise ValueError(
+            f"Channel {constant[0]} is constant where it is usable, there is no background to fit; "
+            f"{prepared.describe_excluded()}."
+        )
+
+
+def _control_points(
+    points: np.ndarray, settings: FitSettings, random_state: np.random.RandomState
+) -> np.ndarray:
+    low, high = points.min(axis=0), points.max(axis=0)
+    if settings.init == "grid":
+        return grid_control_points(settings.n_control_points, low, high)
+    return random_control_points(settings.n_control_points, low, high, random_state)
+
+
+def _solve_mm(prepared, pixels, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
+    basis = spline_basis(centres, _every(pixels.points, _BASIS_PIXELS), settings.order, degree)
+    design = basis.design(pixels.points)
+    design, values, weights, noise = (
+        part.to(device, torch.float32) for part in (design, pixels.values, pixels.weights, pixels.noise)
+    )
+    path = None
+    smoothing = settings.smoothing
+    if smoothing == "auto":
+        labels, partitions = held_out_blocks(prepared.usable)
+        stride = max(1, len(labels) // _CHOICE_PIXELS)
+        parts = (part[::stride].contiguous() for part in (design, values, weights, noise))
+        few_design, few_values, few_weights, few_noise = parts
+        path = choose_smoothing(
+            few_design,
+            basis.energies,
+            few_values,
+            few_weights,
+            few_noise,
+            (labels[::stride], partitions),
+            loss,
+        )
+        smoothing = float(path.smoothing[path.best])
+    result = minimize_mm(
+        design, basis.energies, values, weights, loss, smoothing,
+        max_iter=settings.max_iter, tol=settings.tol, callback=callback,
+    )  # fmt: skip
+    return FittedBackground(
+        basis.spline(result.coef.cpu()), curve, smoothing, path, result.loss, result.curve, result.n_iter
+    )
+
+
+def _solve_adam(
+    prepared, pixels, centres, degree, curve, loss, settings, device, callback
+) -> FittedBackground:
+    start = interpolate(centres, _values_at(prepared, pixels, centres), settings.order, degree)
+    to = {"device": device, "dtype": torch.float32}
+    start = Spline(
+        start.centres.to(**to), start.kernel_coef.to(**to), start.tail_coef.to(**to), settings.order, degree
+    )
+    result = minimize_adam(
+        pixels.points.to(**to), pixels.values.to(**to), pixels.weights.to(**to), start, loss,
+        learning_rate=settings.learning_rate, max_iter=settings.max_iter, tol=settings.tol, callback=callback,
+    )  # fmt: skip
+    found = result.spline
+    parts = (part.to("cpu", torch.float64) for part in (found.centres, found.kernel_coef, found.tail_coef))
+    spline = Spline(*parts, settings.order, degree)
+    return FittedBackground(spline, curve, 0.0, None, result.loss, result.curve, result.n_iter)
+
+
+def _values_at(prepared: PreparedImage, pixels: _Pixels, centres: Tensor) -> Tensor:
+    """Return the value of the reduced pixel nearest to each centre, the median where that one is not usable."""
+    grid = prepared.coordinates
+    flat = grid.reshape(-1, 2)
+    rows = np.abs(grid[:, :1, 0] - centres[:, 0].numpy()).argmin(axis=0)
+    columns = np.abs(grid[:1, :, 1].T - centres[:, 1].numpy()).argmin(axis=0)
+    index = np.full(len(flat), -1)
+    index[prepared.usable.ravel()] = np.arange(len(pixels.points))
+    nearest = index[rows * grid.shape[1] + columns]
+    at = pixels.values[torch.from_numpy(nearest)]
+    median = pixels.values.median(dim=0).values
+    return torch.where(torch.from_numpy(nearest >= 0)[:, None], at, median)
+
+
+def _every(points: Tensor, at_most: int) -> Tensor:
+    return points[:: max(1, len(points) // at_most)]

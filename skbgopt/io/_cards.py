@@ -1,0 +1,164 @@
+"""FITS cards in every format: those to add, those that describe only the pixels, and their text in XISF."""
+
+from __future__ import annotations
+
+import copy
+import math
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from astropy.io import fits
+
+COMMENTARY = ("COMMENT", "HISTORY", "")
+_COMMENTARY_LENGTH = 72
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([EeDd][+-]?\d+)?")
+
+# They describe how the pixels were stored, which the writer decides anew. INHERIT, EXTVER and EXTLEVEL make
+# no sense in the primary HDU that an extension is written to.
+_STRUCTURAL = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM"
+    r"|INHERIT|EXTVER|EXTLEVEL|END|Z(HECKSUM|DATASUM|BLANK|SCALE|ZERO|QUANTIZ|DITHER0|CMPTYPE|IMAGE|BITPIX)"
+)
+
+
+class KeywordText(NamedTuple):
+    """A card as XISF holds it: strings keep their quotes."""
+
+    name: str
+    value: str
+    comment: str
+
+
+def is_structural(keyword: str) -> bool:
+    """Whether a card describes the storage of the pixels, so that it must not be carried over."""
+    return _STRUCTURAL.fullmatch(keyword) is not None
+
+
+def cards_to_add(history: Iterable[str], cards: Mapping[str, Any]) -> fits.Header:
+    """Check the cards and history lines that a caller wants to add, and make them a header."""
+    header = fits.Header()
+    for keyword, entry in cards.items():
+        value, comment = entry if isinstance(entry, tuple) else (entry, "")
+        text = _value_text(_checked_value(keyword, value))
+        header.append(_card_of(_checked_keyword(keyword), text, printable(comment)), end=True)
+    for line in [history] if isinstance(history, str) else history:
+        for part in line.splitlines() or [""]:
+            add_commentary(header, "HISTORY", part)
+    return header
+
+
+def _checked_keyword(keyword: str) -> str:
+    if not re.fullmatch(r"[A-Z0-9_-]{1,8}", keyword.upper()):
+        raise ValueError(
+            f"The 'cards' parameter of write_image must have keywords of 1 to 8 letters, digits, '-' or '_'. "
+            f"Got {keyword!r} instead."
+        )
+    if is_structural(keyword.upper()) or keyword.upper() in COMMENTARY:
+        raise ValueError(
+            f"The 'cards' parameter of write_image must not hold {keyword!r}: the writer sets the cards that "
+            f"describe the pixels, and lines of text belong to 'history'."
+        )
+    return keyword.upper()
+
+
+def _checked_value(keyword: str, value: Any) -> str | bool | int | float | None:
+    value = value.item() if hasattr(value, "item") else value
+    if not isinstance(value, str | bool | int | float | None) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
+        raise ValueError(
+            f"The 'cards' parameter of write_image must have values that are str, bool, int, finite float or "
+            f"None. Got {keyword}={value!r} instead; leave it out or write it as text."
+        )
+    return printable(value) if isinstance(value, str) else value
+
+
+def printable(text: str) -> str:
+    """Write what FITS cannot hold as backslash escapes."""
+    escaped = text.encode("ascii", "backslashreplace").decode("ascii")
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in escaped)
+
+
+def add_commentary(header: fits.Header, keyword: str, text: str) -> None:
+    """Append a line of text at the end of the header, as many cards as it needs."""
+    text = printable(text)
+    for start in range(0, max(len(text), 1), _COMMENTARY_LENGTH):
+        header.append((keyword, text[start : start + _COMMENTARY_LENGTH]), end=True)
+
+
+def merge(header: fits.Header, extra: fits.Header) -> None:
+    """Set the cards of `extra` in `header`; its lines of text follow those that are there."""
+    for card in extra.cards:
+        if card.keyword in COMMENTARY:
+            header.append((card.keyword, card.value), end=True)
+        else:
+            _replace(header, card)
+
+
+def _replace(header: fits.Header, card: fits.Card) -> None:
+    # The card itself and not its value, whose last digits astropy would cut off.
+    card = copy.copy(card)
+    if card.keyword not in header:
+        header.append(card)
+        return
+    position = header.index(card.keyword)
+    if not card.comment:
+        card.comment = header.comments[position]
+    del header[position]
+    header.insert(position, card)
+
+
+def to_keyword_texts(header: fits.Header) -> list[KeywordText]:
+    """Write the cards as FITSKeyword entries, structural and blank ones left out."""
+    texts = []
+    for card in header.cards:
+        if card.keyword in COMMENTARY:
+            # PixInsight keeps lines of text in the comment.
+            texts.append(KeywordText(card.keyword, "", str(card.value)))
+        elif not is_structural(card.rawkeyword):
+            texts.append(KeywordText(card.rawkeyword, _value_text(card.rawvalue), card.comment))
+    return [text for text in texts if text.name]
+
+
+def _value_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "T" if value else "F"
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"
+    if isinstance(value, int | float):
+        return repr(value).upper()
+    return "" if value is None or isinstance(value, fits.card.Undefined) else f"'{value}'"
+
+
+def from_keyword_texts(texts: Iterable[KeywordText]) -> fits.Header:
+    """Read FITSKeyword entries as cards, structural ones left out; what FITS cannot hold is named."""
+    header = fits.Header()
+    lost = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+        for name, value, comment in texts:
+            keyword = name.strip().upper()
+            try:
+                if keyword in COMMENTARY:
+                    add_commentary(header, keyword, f"{value.strip(chr(39))} {comment}".strip())
+                elif not is_structural(keyword):
+                    header.append(_card_of(keyword, value.strip(), printable(comment)), end=True)
+            except (ValueError, fits.VerifyError):
+                lost.append(name)
+    if lost:
+        warnings.warn(f"FITS cannot hold these keywords, they are left out: {', '.join(lost)}.", stacklevel=2)
+    return header
+
+
+def _card_of(keyword: str, value: str, comment: str) -> fits.Card:
+    if _NUMBER.fullmatch(value) and len(keyword) <= 8:
+        # From its text, so that the number keeps all its digits; astropy cuts numbers to 20 characters.
+        return fits.Card.fromstring(f"{keyword:<8}= {value:>20} / {comment}"[:80])
+    if value in ("T", "F"):
+        return fits.Card(keyword, value == "T", comment)
+    if value.startswith("'"):
+        value = value[1:].removesuffix("'").rstrip().replace("''", "'")
+        return fits.Card(keyword, printable(value), comment)
+    return fits.Card(keyword, printable(value) if value else None, comment)

@@ -1,0 +1,239 @@
+"""XISF: the xisf package decodes and encodes pixels; the XML beside them is kept as it is.
+
+The package parses keywords and properties into Python values and loses some of them when it writes those
+(quotes, Booleans, empty strings, byte arrays, comments, bounds). So it is shown no property at all: the
+elements of the header are kept verbatim and put back into the header that the package has written.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import numpy as np
+from xisf import XISF
+
+from skbgopt.io._cards import is_structural, to_keyword_texts
+from skbgopt.io._convert import fits_header, keyword_texts
+from skbgopt.io._errors import ImageFormatError, check_declared_size, decoding
+from skbgopt.io._layout import check_channels, check_shape, native
+from skbgopt.io._metadata import ImageMetadata, XisfParts, bayer_pattern_or_none
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+_NAMESPACE = "http://www.pixinsight.com/xisf"
+_KEPT_ATTRIBUTES = ("id", "imageType", "offset", "orientation", "bounds")
+_WRITTEN_BY_PACKAGE = tuple(
+    f"XISF:{name}"
+    for name in (
+        *("CreationTime", "CreatorApplication", "CreatorModule", "CreatorOS"),
+        *("BlockAlignmentSize", "MaxInlineBlockSize", "CompressionCodecs", "CompressionLevel"),
+    )
+)
+_LZ4_MAX_BYTES = 0x7E000000
+_HEADER_START = 16
+
+ElementTree.register_namespace("", _NAMESPACE)
+
+
+def _tag(name: str) -> str:
+    return f"{{{_NAMESPACE}}}{name}"
+
+
+class _Reader(XISF):
+    """The package's reader without its parser of properties, on which whole files fail."""
+
+    def _analyze_header(self) -> None:
+        root = self._xisf_header_xml
+        if root.find(_tag("Metadata")) is None:
+            ElementTree.SubElement(root, _tag("Metadata"))
+        for keyword in root.iter(_tag("FITSKeyword")):
+            for name in ("name", "value", "comment"):
+                keyword.attrib.setdefault(name, "")
+        super()._analyze_header()
+
+    def _process_property(self, p_et: ElementTree.Element) -> None:
+        return None
+
+    def self_contained(self, element: ElementTree.Element) -> ElementTree.Element:
+        """Copy an element with its data blocks moved from elsewhere in the file into the XML."""
+        copied = copy.deepcopy(element)
+        if next(element.iter(_tag("Reference")), None) is not None:
+            raise NotImplementedError("References to elements elsewhere in the file are not followed.")
+        for node in copied.iter():
+            if not node.get("location", "").startswith("attachment"):
+                continue
+            block: dict[str, Any] = dict(node.attrib)
+            self._process_location_compression(block)
+            check_declared_size(Path(self._fname), block.get("compression", (None, 0))[1])
+            node.text = base64.b64encode(self._read_data_block(block)).decode("ascii")
+            node.set("location", "inline:base64")
+            for name in ("compression", "subblocks", "checksum"):
+                node.attrib.pop(name, None)
+        return copied
+
+
+def read_xisf(path: Path) -> tuple[np.ndarray, ImageMetadata]:
+    """Read the first image of a monolithic XISF file."""
+    with decoding(path, "XISF"):
+        reader = _Reader(str(path))
+        root = reader.get_metadata_xml()
+        element = root.find(_tag("Image"))
+        if element is None:
+            raise ImageFormatError(f"read_image found no image in {path}; save it again with its pixels.")
+        image = _read_pixels(reader, element, path)
+        parts = _kept_parts(reader, root, element, path)
+    metadata = ImageMetadata(
+        format="xisf",
+        dtype=image.dtype,
+        bayer_pattern=_bayer_pattern(parts.elements),
+        layout="CHW",
+        xisf=parts,
+    )
+    return image, metadata
+
+
+def _read_pixels(reader: _Reader, element: ElementTree.Element, path: Path) -> np.ndarray:
+    described = reader.get_images_metadata()[0]
+    width_height_channels, dtype = described["geometry"], described["dtype"]
+    shape = width_height_channels[::-1]
+    check_shape(shape, path)
+    if len(shape) == 3:
+        check_channels(shape[0], path, "xisf", "read_image")
+    if element.get("colorSpace", "Gray") not in ("Gray", "RGB"):
+        raise ImageFormatError(
+            f"read_image reads XISF images in the colour spaces Gray and RGB. {path} is in "
+            f"{element.get('colorSpace')}; convert it."
+        )
+    declared = math.prod(shape) * dtype.itemsize
+    method, *position = described["location"]
+    compression = described.get("compression")
+    if method == "attachment" and compression is None:
+        check_declared_size(path, declared, min(position[1], path.stat().st_size - position[0]))
+    else:
+        check_declared_size(path, max(declared, compression[1] if compression else 0))
+    planes = reader.read_image(0, data_format="channels_first")
+    # The package ignores these two attributes.
+    if element.get("byteOrder") == "big":
+        planes = planes.view(planes.dtype.newbyteorder(">"))
+    normal = element.get("pixelStorage", "Planar") == "Normal"
+    image = planes.reshape(*shape[1:], shape[0]) if normal else np.moveaxis(planes, 0, -1)
+    return native(image[..., 0] if shape[0] == 1 else image)
+
+
+def _kept_parts(
+    reader: _Reader, root: ElementTree.Element, image: ElementTree.Element, path: Path
+) -> XisfParts:
+    properties = root.findall(_tag("Metadata"))[0]
+    others = [element for element in root if element is not image and element is not properties]
+    parts = XisfParts({name: image.attrib[name] for name in _KEPT_ATTRIBUTES if name in image.attrib})
+    lost = [_name(element) for element in others]
+    for kept, elements in ((parts.elements, image), (parts.file_elements, properties)):
+        for element in elements:
+            # A thumbnail shows the old pixels.
+            if element.tag == _tag("Thumbnail") or element.get("id") in _WRITTEN_BY_PACKAGE:
+                continue
+            try:
+                kept.append(reader.self_contained(element))
+            except Exception:
+                lost.append(_name(element))
+    if lost:
+        warnings.warn(
+            f"{path}: XISF elements that write_image will not keep: {', '.join(lost)}.", stacklevel=2
+        )
+    return parts
+
+
+def _name(element: ElementTree.Element) -> str:
+    return element.get("id", element.tag.rpartition("}")[2])
+
+
+def _bayer_pattern(elements: list[ElementTree.Element]) -> str | None:
+    keywords = [text.value for text in keyword_texts(elements) if text.name == "BAYERPAT"]
+    arrays = [element.get("pattern") for element in elements if element.tag == _tag("ColorFilterArray")]
+    properties = [element.text for element in elements if element.get("id") == "PCL:CFASourcePattern"]
+    return bayer_pattern_or_none(*keywords, *arrays, *properties)
+
+
+def write_xisf(
+    path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool
+) -> None:
+    """Write one image, then put the kept elements into the header that the package wrote."""
+    pixels = native(image if image.ndim == 3 else image[..., np.newaxis])
+    elements, file_elements = _elements_to_write(metadata, extra)
+    attributes = dict(metadata.xisf.attributes) if metadata.xisf is not None else {}
+    attributes.setdefault("id", "image")
+    bounds = attributes.pop("bounds", "0:1")
+    if pixels.dtype.kind == "f":
+        attributes["bounds"] = _true_bounds(bounds, pixels)
+    # The header's length places the pixels, so a long id holds the room that the elements will take.
+    room = 1024 + sum(map(len, map(ElementTree.tostring, [*elements, *file_elements])))
+    room += len(repr(attributes))
+    XISF.write(
+        str(path),
+        pixels,
+        creator_app="skbgopt",
+        image_metadata={"id": "x" * room},
+        codec=("lz4hc" if pixels.nbytes < _LZ4_MAX_BYTES else "zlib") if compress else None,
+        shuffle=compress and pixels.itemsize > 1,
+    )
+    _amend_header(path, attributes, elements, file_elements)
+
+
+def _elements_to_write(
+    metadata: ImageMetadata, extra: fits.Header
+) -> tuple[list[ElementTree.Element], list[ElementTree.Element]]:
+    added = to_keyword_texts(extra)
+    replaced = {text.name for text in added} - {"HISTORY"}
+    parts = metadata.xisf
+    if parts is None:
+        texts = to_keyword_texts(fits_header(metadata))
+        parts = XisfParts(elements=[_keyword_element(*text) for text in texts])
+    elements = [
+        element
+        for element in parts.elements
+        if element.tag != _tag("FITSKeyword")
+        or not (is_structural(element.get("name", "")) or element.get("name") in replaced)
+    ]
+    return elements + [_keyword_element(*text) for text in added], parts.file_elements
+
+
+def _keyword_element(name: str, value: str, comment: str) -> ElementTree.Element:
+    return ElementTree.Element(_tag("FITSKeyword"), {"name": name, "value": value, "comment": comment})
+
+
+def _true_bounds(bounds: str, pixels: np.ndarray) -> str:
+    """Widen the bounds until they hold every finite pixel: PixInsight cuts off what lies outside."""
+    low, high = map(float, bounds.split(":"))
+    finite = np.isfinite(pixels)
+    low = np.min(pixels, where=finite, initial=low)
+    high = np.max(pixels, where=finite, initial=high)
+    return f"{float(low):.17g}:{float(high):.17g}"
+
+
+def _amend_header(
+    path: Path,
+    attributes: dict[str, str],
+    elements: list[ElementTree.Element],
+    file_elements: list[ElementTree.Element],
+) -> None:
+    with open(path, "r+b") as file:
+        length = int.from_bytes(file.read(_HEADER_START)[8:12], "little")
+        root = ElementTree.fromstring(file.read(length))
+        image, properties = root.find(_tag("Image")), root.find(_tag("Metadata"))
+        if image is None or properties is None:
+            raise RuntimeError("The xisf package wrote a header without Image or Metadata.")
+        image.attrib.update(attributes)
+        image.extend(elements)
+        properties.extend(file_elements)
+        header = ElementTree.tostring(root, encoding="UTF-8")
+        if len(header) > length:
+            raise RuntimeError(f"The XISF header needs {len(header)} bytes, only {length} are reserved.")
+        file.seek(_HEADER_START)
+        file.write(header.ljust(length))

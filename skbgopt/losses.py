@@ -1,0 +1,126 @@
+"""The loss of a background model: robust, asymmetric, redescending [1]_.
+
+Per pixel, with residuals r_c = value - model of the C channels,
+
+    rho = mean_c |r_c| + kappa var_c(r) + alpha (mean_c (|r_c| - r_c) + B)
+    loss = weighted mean over pixels of log(eps + rho)
+
+E = mean |r| is the error, V = var_c the colour imbalance, O = mean(|r| - r) the overshoot (the model above the
+pixel, which nature forbids: objects only add light) and B = mean over the image of (|f| - f) the model below the
+floor. E + alpha O has slope 1 for pixels above the model and 1 + 2 alpha for pixels below it; the logarithm
+lets the pull of a pixel fall as 1 / |r|, so that stars and nebulae lose their say.
+
+References
+----------
+.. [1] S. Diaz, "bgoptimizer", 2021: the loss and its terms. The majoriser is ours, by the standard rules of
+   D. R. Hunter and K. Lange, "A tutorial on MM algorithms", The American Statistician 58 (2004).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+# |r| is rounded off to a parabola within this share of eps, as the majoriser's curvature 1 / |r| needs.
+_ROUNDING = 0.01
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """The majoriser sum over pixels and channels of curvature / 2 * f**2 - pull * f + const.
+
+    Attributes
+    ----------
+    curvature, pull : Tensor of shape (n_pixels, n_channels)
+    """
+
+    curvature: Tensor
+    pull: Tensor
+
+
+@dataclass(frozen=True)
+class BackgroundLoss:
+    """The loss, its value and its quadratic majoriser.
+
+    Parameters
+    ----------
+    eps : float
+        Residuals well below it cost in proportion, those above it ever less: the scale of what counts as sky,
+        in the units of the values.
+    alpha : float
+        Price of overshoot against undershoot; the model settles at the 1 / (2 + 2 alpha) quantile of the sky.
+    colour : float
+        kappa, the price of residuals that differ between channels.
+    floor : bool
+        Whether a model below 0 costs alpha B. Only for values that cannot be negative.
+    """
+
+    eps: float
+    alpha: float = 5.0
+    colour: float = 1.0
+    floor: bool = True
+
+    def with_eps(self, eps: float) -> BackgroundLoss:
+        """Return the same loss at another scale (used for annealing)."""
+        return replace(self, eps=eps)
+
+    def __call__(self, values: Tensor, model: Tensor, weights: Tensor) -> Tensor:
+        """Return the loss, a scalar.
+
+        Parameters
+        ----------
+        values, model : Tensor of shape (n_pixels, n_channels)
+        weights : Tensor of shape (n_pixels, n_channels)
+            Not negative. Their mean over channels weighs the pixel, their ratio the channels within it.
+        """
+        share, total = _shares(weights)
+        return (total * self._log_terms(values, model, share, total)).sum()
+
+    def majorise(self, values: Tensor, model: Tensor, weights: Tensor) -> tuple[Tensor, Quadratic]:
+        """Return the loss at the model and the quadratic in f that lies above the loss and touches it there.
+
+        By |r| <= r**2 / (2 |r_k|) + |r_k| / 2, by the tangent of the logarithm, and by the tangent of minus
+        the squared mean residual in the colour term. (Within 1 % of eps around r = 0 the quadratic belongs to
+        |r| rounded off to a parabola, which costs at most 0.5 % of eps there.)
+        """
+        share, total = _shares(weights)
+        residual = values - model
+        mean, error = self._mean_and_error(residual, share)
+        rho = error + self.alpha * self._below_floor(model, total)
+        log = torch.log(self.eps + rho)[:, 0]
+        inverse = total[:, None] / (self.eps + rho)
+        slope = (1 + self.alpha) / residual.abs().clamp_min(_ROUNDING * self.eps)
+        colour = 2 * self.colour if values.shape[1] > 1 else 0.0
+        curvature = inverse * share * (slope + colour)
+        pull = curvature * values - inverse * share * (self.alpha + colour * mean)
+        if self.floor:
+            lift = self.alpha * inverse.sum() * total[:, None] / model.shape[1]
+            curvature = curvature + lift / model.abs().clamp_min(_ROUNDING * self.eps)
+            pull = pull + lift
+        return (total * log).sum(), Quadratic(curvature, pull)
+
+    def _log_terms(self, values: Tensor, model: Tensor, share: Tensor, total: Tensor) -> Tensor:
+        _, error = self._mean_and_error(values - model, share)
+        return torch.log(self.eps + error + self.alpha * self._below_floor(model, total))[:, 0]
+
+    def _mean_and_error(self, residual: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean residual over channels and E + kappa V + alpha O, both of shape (n_pixels, 1)."""
+        mean = (share * residual).sum(dim=1, keepdim=True)
+        error = (share * ((1 + self.alpha) * residual.abs() - self.alpha * residual)).sum(dim=1, keepdim=True)
+        if self.colour and residual.shape[1] > 1:
+            error = error + self.colour * (share * (residual - mean) ** 2).sum(dim=1, keepdim=True)
+        return mean, error
+
+    def _below_floor(self, model: Tensor, total: Tensor) -> Tensor | float:
+        if not self.floor:
+            return 0.0
+        return (total[:, None] * (model.abs() - model)).sum() / model.shape[1]
+
+
+def _shares(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Return each channel's share of its pixel (rows sum to 1) and each pixel's share of the image."""
+    total = weights.sum(dim=1)
+    share = weights / total.clamp_min(torch.finfo(weights.dtype).tiny)[:, None]
+    return share, total / total.sum()

@@ -1,0 +1,75 @@
+"""Measures of a background: against a known truth, against the sky it should follow, and plain statistics."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._validation import as_channels
+from .masks import PixelSelection
+from .noise import sky_noise
+from .reduction import block_fractions, reduce_blocks
+
+# Block side, and residuals (in sigma of such a block) that still count as sky half and half, of `sky_loss`: fixed,
+# so that any two settings can be compared.
+_FACTOR = 8
+_SKY_SIGMAS = 3.0
+
+
+def gradient_left(background, truth, mask=None) -> float:
+    """Return what is left of a known gradient after the background is subtracted.
+
+    The root mean square of background - truth less a constant per channel, over that of the truth less its own
+    mean: 0 is perfect, 1 is as if nothing had been removed.
+
+    Parameters
+    ----------
+    background, truth : array-like of shape (height, width) or (height, width, n_channels)
+    mask : array-like of bool, shape (height, width), optional
+        True = left out.
+    """
+    used = slice(None) if mask is None else ~np.asarray(mask)
+    error = as_channels(np.asarray(background, dtype=float) - np.asarray(truth, dtype=float))[used]
+    true = as_channels(np.asarray(truth, dtype=float))[used]
+    axes = tuple(range(error.ndim - 1))
+    rms = [np.sqrt(np.mean((part - part.mean(axis=axes)) ** 2)) for part in (error, true)]
+    return float(rms[0] / rms[1]) if rms[1] > 0 else float("inf")
+
+
+def background_r2(background: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
+    """Return R^2 of a background against a known one, weighted, all channels together."""
+    mean = (weights * truth).sum(axis=(0, 1)) / weights.sum(axis=(0, 1))
+    total = (weights * (truth - mean) ** 2).sum()
+    rest = (weights * (truth - background) ** 2).sum()
+    return float(1 - rest / total) if total > 0 else float(rest == 0)
+
+
+def sky_loss(selection: PixelSelection, background: np.ndarray) -> float:
+    """Return the mean of 1 - exp(-(r / 3)**2 / 2), r the residual of 8 x 8 block medians over their noise.
+
+    In linear units over the sky noise with a fixed scale: comparable between any two settings of the model.
+    0 is all sky, 1 none of it; a star or nebula costs at most 1 however bright it is.
+    """
+    values, weights, _ = selection.window(slice(None))
+    residual = reduce_blocks((values - as_channels(background)).astype(values.dtype), _FACTOR, "median")
+    noise = sky_noise(reduce_blocks(values, _FACTOR, "median"), share=0.3)
+    share = np.broadcast_to(block_fractions(weights, _FACTOR), residual.shape)
+    usable = np.isfinite(residual) & (share > 0)
+    floor = np.maximum(noise, 1e-6 * np.nanmax(np.abs(residual), axis=(0, 1), initial=1e-300, where=usable))
+    sigmas = np.where(usable, residual, 0) / floor
+    loss = 1 - np.exp(-0.5 * (sigmas / _SKY_SIGMAS) ** 2)
+    return float((loss * share)[usable].sum() / share[usable].sum())
+
+
+def channel_statistics(image: np.ndarray) -> np.ndarray:
+    """Return minimum, median and maximum of the finite values of each channel, shape (3, n_channels)."""
+    channels = as_channels(np.asarray(image))
+    columns = []
+    for c in range(channels.shape[2]):
+        channel = channels[:, :, c]
+        finite = channel[np.isfinite(channel)] if channel.dtype.kind == "f" else channel.ravel()
+        if not len(finite):
+            columns.append([np.nan] * 3)
+            continue
+        middle = np.partition(finite, len(finite) // 2)[len(finite) // 2]
+        columns.append([finite.min(), middle, finite.max()])
+    return np.array(columns, dtype=float).T

@@ -1,0 +1,162 @@
+"""From the image as given to what is fitted: statistics, stretch, reduced values and their weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .frame import ImageFrame
+from .masks import PixelSelection
+from .noise import sky_noise
+from .reduction import block_centres, block_fractions, reduce_blocks
+from .stretch import MidtonesCurve
+
+# Stretch and noise are measured on all pixels of an image up to this many, else on tiles spread evenly over it.
+_SAMPLE_PIXELS = 1 << 20
+_TILE = 64
+# The noise of a reduced pixel is taken from the calmer half of the differences between blocks: in crowded
+# fields the others are stars.
+_CALM_SHARE = 0.3
+# Pixels reduced at once, to bound the memory of the copy.
+_BAND_PIXELS = 1 << 20
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """A reduced image with weights: all that a fit needs.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_rows, n_columns, n_channels), float64
+        Linear block values in the image's units; 0 where there is none.
+    weights : ndarray of the same shape
+        Share of the block that is used; 0 = not at all.
+    coordinates : ndarray of shape (n_rows, n_columns, 2)
+        Block centres in the frame.
+    frame : ImageFrame
+    curve : MidtonesCurve
+    noise : ndarray of shape (n_channels,)
+        Standard deviation of a pixel of the sky.
+    block_noise : ndarray of shape (n_channels,)
+        Standard deviation of a block value of the sky.
+    excluded : dict of str to int
+        Pixels excluded by each reason.
+    """
+
+    values: np.ndarray
+    weights: np.ndarray
+    coordinates: np.ndarray
+    frame: ImageFrame
+    curve: MidtonesCurve
+    noise: np.ndarray
+    block_noise: np.ndarray
+    excluded: dict[str, int]
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Blocks that count in any channel, shape (n_rows, n_columns)."""
+        return self.weights.any(axis=2)
+
+    @property
+    def stretched(self) -> np.ndarray:
+        """Stretched block values."""
+        return self.curve.apply(self.values)
+
+    def within_thresholds(self, low: float, high: float) -> PreparedImage:
+        """Return the same without the blocks in which a channel's stretched value is outside [low, high]."""
+        stretched = self.stretched
+        outside = ((stretched < low) | (stretched > high)) & (self.weights > 0)
+        outside = outside.any(axis=2)
+        weights = np.where(outside[:, :, None], 0, self.weights)
+        block_pixels = self.frame.height * self.frame.width / outside.size
+        excluded = {**self.excluded, "outside the thresholds": round(float(outside.sum() * block_pixels))}
+        return replace(self, weights=weights, excluded=excluded)
+
+    def describe_excluded(self) -> str:
+        """Return the reasons and pixel numbers as words for an error message."""
+        total = self.frame.height * self.frame.width
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.excluded.items() if count)
+        return f"of {total} pixels " + (f"excluded: {reasons}" if reasons else "none is excluded")
+
+
+def prepare_image(
+    selection: PixelSelection, *, quantile: float, downscale_factor: int, downscale_func: str
+) -> PreparedImage:
+    """Measure and reduce an image.
+
+    Parameters
+    ----------
+    selection : PixelSelection
+    quantile : float
+        Of the stretch.
+    downscale_factor : int
+    downscale_func : {"median", "mean"}
+    """
+    height, width = selection.shape
+    tiles = _sample_tiles(selection)
+    samples = [
+        np.concatenate([_finite(tile[:, :, c]) for tile in tiles]) for c in range(selection.image.shape[2])
+    ]
+    curve = MidtonesCurve.from_samples(samples, quantile)
+    noise = np.sqrt(np.median([sky_noise(tile) ** 2 for tile in tiles], axis=0))
+    values, weights, excluded = _reduce(selection, downscale_factor, downscale_func)
+    block_noise = sky_noise(values, share=_CALM_SHARE)
+    frame = ImageFrame(height, width)
+    coordinates = frame.coordinates(
+        block_centres(height, downscale_factor), block_centres(width, downscale_factor)
+    )
+    usable = np.isfinite(values) & (weights > 0)
+    return PreparedImage(
+        values=np.where(usable, values, 0).astype(float),
+        weights=np.where(usable, weights, 0).astype(float),
+        coordinates=coordinates,
+        frame=frame,
+        curve=curve,
+        noise=noise,
+        block_noise=_positive(block_noise, curve),
+        excluded=excluded,
+    )
+
+
+def _positive(noise: np.ndarray, curve: MidtonesCurve) -> np.ndarray:
+    """Give an image without scatter (made, or strongly quantised) a noise of 1e-6 of its range."""
+    return np.maximum(noise, 1e-6 * curve.scale)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _sample_tiles(selection: PixelSelection) -> list[np.ndarray]:
+    """Return the image, or square tiles spread evenly over a large one, NaN where not usable."""
+    height, width = selection.shape
+    if height * width <= _SAMPLE_PIXELS:
+        return [selection.window(slice(None))[0]]
+    per_axis = int((_SAMPLE_PIXELS / _TILE**2) ** 0.5)
+    starts = [
+        np.unique(np.linspace(0, max(length - _TILE, 0), per_axis).round().astype(int))
+        for length in (height, width)
+    ]
+    windows = [
+        selection.window(slice(row, row + _TILE), slice(column, column + _TILE))[0]
+        for row in starts[0]
+        for column in starts[1]
+    ]
+    return [window for window in windows if np.isfinite(window).any()] or windows[:1]
+
+
+def _reduce(
+    selection: PixelSelection, factor: int, func: str
+) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+    height, width = selection.shape
+    rows_at_once = max(1, _BAND_PIXELS // (factor * width)) * factor
+    values, weights, excluded = [], [], Counter[str]()
+    for start in range(0, height, rows_at_once):
+        band, band_weights, band_excluded = selection.window(slice(start, start + rows_at_once))
+        values.append(reduce_blocks(band, factor, func))
+        weights.append(block_fractions(band_weights, factor))
+        excluded.update(band_excluded)
+    stacked = np.concatenate(values)
+    return stacked, np.broadcast_to(np.concatenate(weights), stacked.shape), dict(excluded)

@@ -1,0 +1,142 @@
+"""Block reduction: the image in blocks of factor x factor pixels, by the median or mean of what is usable."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._validation import MISSING_CONSTRAINT, as_channels, is_missing
+
+
+def block_edges(length: int, factor: int) -> np.ndarray:
+    """Return where the blocks begin and end along an axis; the last block may be shorter."""
+    return np.append(np.arange(0, length, factor), length)
+
+
+def block_centres(length: int, factor: int) -> np.ndarray:
+    """Return the blocks' centres in pixels from the first edge (a pixel's centre is at k + 1/2)."""
+    edges = block_edges(length, factor)
+    return (edges[:-1] + edges[1:]) / 2
+
+
+def reduce_blocks(values: np.ndarray, factor: int, func: str) -> np.ndarray:
+    """Reduce each block of an image to the median or mean of its values that are not NaN.
+
+    Parameters
+    ----------
+    values : ndarray of shape (height, width, n_channels), float
+        NaN where a pixel is not usable. Blocks at the far edges hold what is left there.
+    factor : int
+    func : {"median", "mean"}
+
+    Returns
+    -------
+    ndarray of shape (ceil(height / factor), ceil(width / factor), n_channels)
+        NaN where a block has no usable pixel.
+    """
+    blocks = _blocks(values, factor)
+    if func == "mean":
+        usable = np.isfinite(blocks)
+        count = usable.sum(axis=-1)
+        total = np.where(usable, blocks, 0).sum(axis=-1, dtype=float)
+        return np.where(count, total / np.maximum(count, 1), np.nan).astype(values.dtype)
+    # NaN sorts last, so the median of the n others sits in the middle of the first n.
+    blocks.sort(axis=-1)
+    count = blocks.shape[-1] - np.isnan(blocks).sum(axis=-1, keepdims=True)
+    lower = np.take_along_axis(blocks, np.maximum(count - 1, 0) // 2, axis=-1)
+    upper = np.take_along_axis(blocks, np.minimum(count // 2, blocks.shape[-1] - 1), axis=-1)
+    return (0.5 * (lower + np.where(count, upper, np.nan)))[..., 0].astype(values.dtype, copy=False)
+
+
+def block_fractions(weights: np.ndarray, factor: int) -> np.ndarray:
+    """Return the sum of the weights in each block over factor**2: what a block counts beside a full one."""
+    return np.where(np.isfinite(blocks := _blocks(weights, factor)), blocks, 0).sum(axis=-1) / factor**2
+
+
+def _blocks(values: np.ndarray, factor: int) -> np.ndarray:
+    """Return a copy of shape (block rows, block columns, n_channels, factor**2), NaN beyond the edges."""
+    height, width, n_channels = values.shape
+    rows, columns = -(-height // factor), -(-width // factor)
+    if (rows * factor, columns * factor) != (height, width):
+        padding = ((0, rows * factor - height), (0, columns * factor - width), (0, 0))
+        values = np.pad(values, padding, constant_values=np.nan)
+    split = values.reshape(rows, factor, columns, factor, n_channels)
+    return split.transpose(0, 2, 4, 1, 3).reshape(rows, columns, n_channels, factor * factor)
+
+
+class BlockReducer(TransformerMixin, BaseEstimator):
+    """Reduce an image by blocks, with missing pixels left out and edge blocks exact.
+
+    Parameters
+    ----------
+    factor : int, default=8
+        Side of a block in pixels.
+    func : {"median", "mean"}, default="median"
+        The median does not see stars that cover less than half a block.
+    missing_values : float or None, default=0
+        Pixels equal to it are left out, as are non-finite ones; None for none.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Width of the image seen in fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbgopt import BlockReducer
+    >>> BlockReducer(factor=2, func="mean").fit_transform(np.arange(1.0, 13.0).reshape(2, 6))
+    array([[4.5, 6.5, 8.5]])
+    """
+
+    _parameter_constraints = {
+        "factor": [Interval(Integral, 1, None, closed="left")],
+        "func": [StrOptions({"median", "mean"})],
+        "missing_values": MISSING_CONSTRAINT,
+    }
+
+    def __init__(self, *, factor=8, func="median", missing_values=0):
+        self.factor = factor
+        self.func = func
+        self.missing_values = missing_values
+
+    def fit(self, X, y=None):
+        """Check the image; there is nothing to learn.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : BlockReducer
+        """
+        self._validate_params()
+        self._image(X, reset=True)
+        return self
+
+    def transform(self, X):
+        """Return the reduced image; blocks without a usable pixel are NaN."""
+        check_is_fitted(self, "n_features_in_")
+        X = self._image(X, reset=False)
+        usable = ~is_missing(X, self.missing_values)
+        values = np.where(usable[:, :, None], as_channels(X), np.nan).astype(X.dtype, copy=False)
+        reduced = reduce_blocks(values, self.factor, self.func)
+        return reduced[:, :, 0] if X.ndim == 2 else reduced
+
+    def _image(self, X, reset):
+        return validate_data(
+            self, X, reset=reset, dtype=[np.float64, np.float32], allow_nd=True, ensure_all_finite=False
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        return tags

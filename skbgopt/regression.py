@@ -1,0 +1,198 @@
+"""Robust regression of values on coordinates by polyharmonic splines."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from ._device import resolve_device
+from .control_points import grid_control_points, random_control_points
+from .losses import BackgroundLoss
+from .solvers import minimize_mm
+from .splines import Spline, minimum_degree, spline_basis
+
+
+class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Fit a polyharmonic spline to scattered values by a robust loss.
+
+    The core of `BackgroundSplineRegressor` for coordinates in any number of dimensions. With ``alpha=0`` the
+    loss is symmetric; it is redescending, so that outliers lose their say.
+
+    Parameters
+    ----------
+    n_control_points : int, default=64
+        At most as many as there are samples of positive weight are used.
+    order : int, default=3
+        Of the kernel: 1 is r, 2 is r^2 log r, 3 is r^3, ...
+    degree : int or None, default=None
+        Of the polynomial that bends at no cost; None for the smallest that the order needs.
+    init : {"grid", "random"}, default="grid"
+        Where the control points stand in the box of the samples of positive weight.
+    smoothing : float, default=1e-6
+        Price of bending. Coordinates are scaled so that the box's longest side has length 2.
+    alpha : float, default=0.0
+        Price of a model above the values against one below.
+    loss_scale : float or "noise", default="noise"
+        Residuals up to it count in proportion, larger ones ever less. "noise" takes twice the scatter between
+        nearest neighbours, or 1e-3 of the range of the values if that is more.
+    max_iter : int, default=200
+    tol : float, default=1e-6
+        Stop when the loss gains less.
+    device : str, default="auto"
+    random_state : int, RandomState or None, default=None
+        For ``init="random"``.
+
+    Attributes
+    ----------
+    control_points_ : ndarray of shape (n_control_points, n_features)
+    coef_ : ndarray of shape (n_control_points + n_monomials, n_outputs)
+        Kernel weights, then polynomial coefficients, in scaled coordinates.
+    loss_ : float
+    loss_curve_ : list of float
+    n_iter_ : int
+    n_features_in_ : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbgopt import PolyharmonicSplineRegressor
+    >>> points = np.random.default_rng(0).uniform(size=(500, 2))
+    >>> plane = 3 + points @ [1.0, 2.0]
+    >>> model = PolyharmonicSplineRegressor(n_control_points=16).fit(points, plane)
+    >>> bool(np.abs(model.predict(points) - plane).max() < 1e-6)
+    True
+    """
+
+    _parameter_constraints = {  # noqa: RUF012
+        "n_control_points": [Interval(Integral, 1, None, closed="left")],
+        "order": [Interval(Integral, 1, 9, closed="both")],
+        "degree": [Interval(Integral, 0, 9, closed="both"), None],
+        "init": [StrOptions({"grid", "random"})],
+        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "loss_scale": [Interval(Real, 0, None, closed="neither"), StrOptions({"noise"})],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "device": [str],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_control_points=64,
+        order=3,
+        degree=None,
+        init="grid",
+        smoothing=1e-6,
+        alpha=0.0,
+        loss_scale="noise",
+        max_iter=200,
+        tol=1e-6,
+        device="auto",
+        random_state=None,
+    ):
+        self.n_control_points = n_control_points
+        self.order = order
+        self.degree = degree
+        self.init = init
+        self.smoothing = smoothing
+        self.alpha = alpha
+        self.loss_scale = loss_scale
+        self.max_iter = max_iter
+        self.tol = tol
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit the spline.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Coordinates.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), optional
+            A weight of k counts as k copies, a weight of 0 as no sample at all.
+
+        Returns
+        -------
+        self : PolyharmonicSplineRegressor
+        """
+        self._validate_params()
+        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        used = weights > 0
+        if not used.any():
+            raise ValueError(f"{type(self).__name__} needs a sample of positive weight, all {len(X)} have weight 0.")
+        X, values, weights = X[used], y[used].reshape(used.sum(), -1).astype(float), weights[used]
+        self._single_output = y.ndim == 1
+        low, high = X.min(axis=0), X.max(axis=0)
+        self._centre = (low + high) / 2
+        self._unit = float((high - low).max()) / 2 or 1.0
+        points = (X - self._centre) / self._unit
+        self._fit(points, values, weights, *((corner - self._centre) / self._unit for corner in (low, high)))
+        return self
+
+    def _fit(self, points, values, weights, low, high):
+        degree = minimum_degree(self.order) if self.degree is None else self.degree
+        n_points = min(self.n_control_points, len(points))
+        if self.init == "grid":
+            centres = grid_control_points(n_points, low, high)
+        else:
+            centres = random_control_points(n_points, low, high, check_random_state(self.random_state))
+        device = resolve_device(self.device)
+        distinct = torch.from_numpy(np.unique(points, axis=0))
+        basis = spline_basis(torch.from_numpy(centres), distinct, self.order, degree)
+        design = basis.design(torch.from_numpy(points))
+        middle = np.median(values, axis=0)
+        scale = self._scale(points, values)
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        tensors = (
+            part.to(device, dtype)
+            for part in (
+                design,
+                torch.from_numpy((values - middle) / scale),
+                torch.from_numpy(np.repeat(weights[:, None], values.shape[1], axis=1)),
+            )
+        )
+        design, scaled, weights = tensors
+        loss = BackgroundLoss(eps=1.0, alpha=self.alpha, colour=0.0, floor=False)
+        result = minimize_mm(
+            design, basis.energies, scaled, weights, loss, self.smoothing, max_iter=self.max_iter, tol=self.tol
+        )
+        spline = basis.spline(result.coef.cpu())
+        tail = spline.tail_coef.numpy() * scale
+        tail[0] += middle
+        self.coef_ = np.concatenate([spline.kernel_coef.numpy() * scale, tail])
+        self.control_points_ = centres * self._unit + self._centre
+        self._degree = degree
+        self.loss_, self.loss_curve_, self.n_iter_ = result.loss, result.curve, result.n_iter
+
+    def _scale(self, points, values):
+        """Return the scale of the loss, the same for all outputs so that they are weighed alike."""
+        if self.loss_scale != "noise":
+            return self.loss_scale
+        spread = float(np.ptp(values, axis=0).max()) or 1.0
+        if len(points) < 3:
+            return spread
+        _, nearest = cKDTree(points).query(points, k=2)
+        steps = np.abs(values - values[nearest[:, 1]])
+        return max(2 * 1.4826 * float(np.median(steps)) / 2**0.5, 1e-3 * spread)
+
+    def predict(self, X):
+        """Return the spline at the coordinates, shape (n_samples,) or (n_samples, n_outputs)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float64, reset=False)
+        n = len(self.control_points_)
+        parts = ((self.control_points_ - self._centre) / self._unit, self.coef_[:n], self.coef_[n:])
+        spline = Spline(*(torch.from_numpy(part) for part in parts), self.order, self._degree)
+        values = spline(torch.from_numpy((X - self._centre) / self._unit)).numpy()
+        return values[:, 0] if self._single_output else values

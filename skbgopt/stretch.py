@@ -1,0 +1,195 @@
+"""The stretch: a delinearisation that spends most of the range on the faint sky.
+
+Per channel: subtract the pedestal, divide by a quantile, clip to [0, 1], then the midtones transfer function
+
+    MTF(x) = (1 - m) x / ((1 - t^-1 m) x + (t^-1 - 1) m)
+
+that maps 0, m, 1 to 0, t, 1; the balance m is the median of the clipped values, so that the sky goes to the target
+t. MTF is the histogram transformation of PixInsight's documentation (J. Conejero).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._validation import MISSING_CONSTRAINT, as_channels, channel_samples, is_missing
+
+# The pedestal is the order statistic at this share of the pixels, the minimum where there are fewer than its
+# inverse: one cold pixel must not move the stretch of the whole frame.
+_PEDESTAL_SHARE = 1e-4
+
+
+@dataclass(frozen=True)
+class MidtonesCurve:
+    """The stretch of one or several channels, and its inverse.
+
+    Attributes
+    ----------
+    pedestal, scale, midtones : ndarray of shape (n_channels,)
+        What goes to 0; the distance from there to what goes to 1; the normalised value that goes to ``target``.
+    target : float
+    """
+
+    pedestal: np.ndarray
+    scale: np.ndarray
+    midtones: np.ndarray
+    target: float = 0.25
+
+    @classmethod
+    def from_samples(cls, samples: list[np.ndarray], quantile: float, target: float = 0.25) -> MidtonesCurve:
+        """Measure the curve on the usable values of each channel."""
+        measured = np.array([_measure(channel, quantile) for channel in samples])
+        return cls(measured[:, 0], measured[:, 1], measured[:, 2], target)
+
+    def normalise(self, values: np.ndarray) -> np.ndarray:
+        """Return (value - pedestal) / scale; channels in the last axis."""
+        return (values - self.pedestal) / self.scale
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Stretch linear values, clipped to [0, 1]; channels in the last axis, NaN stays NaN."""
+        x = np.clip(self.normalise(values), 0, 1)
+        r, m = 1 / self.target, self.midtones
+        return (1 - m) * x / ((1 - r * m) * x + (r - 1) * m)
+
+    def invert(self, stretched: np.ndarray) -> np.ndarray:
+        """Return the linear values. Outside [0, 1] the inverse goes on along its tangents.
+
+        The formula itself has a pole at (1 - m) / (1 - r m), which a model may cross.
+        """
+        r, m = 1 / self.target, self.midtones
+        y = np.clip(stretched, 0, 1)
+        x = (r - 1) * m * y / ((1 - m) - (1 - r * m) * y)
+        beyond = np.maximum(stretched - 1, 0) * ((1 - m) / ((r - 1) * m))
+        before = np.minimum(stretched, 0) * ((r - 1) * m / (1 - m))
+        return self.pedestal + self.scale * (x + beyond + before)
+
+
+@dataclass(frozen=True)
+class LinearCurve:
+    """Values in units of a scale (the sky noise) above an offset; stands where a `MidtonesCurve` may stand."""
+
+    offset: np.ndarray
+    scale: np.ndarray
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Return (value - offset) / scale; channels in the last axis."""
+        return (values - self.offset) / self.scale
+
+    def invert(self, scaled: np.ndarray) -> np.ndarray:
+        """Return the linear values."""
+        return self.offset + self.scale * scaled
+
+
+def _measure(values: np.ndarray, quantile: float) -> tuple[float, float, float]:
+    """Return pedestal, scale and midtones of one channel, each an order statistic."""
+    n = len(values)
+    if n == 0:
+        return 0.0, 1.0, 0.25
+    positions = [int(_PEDESTAL_SHARE * n), n // 2, min(int(quantile * (n - 1) + 0.5), n - 1)]
+    parted = np.partition(values, positions)
+    pedestal, median, top = (float(parted[k]) for k in positions)
+    scale = top - pedestal
+    if not scale > 0:
+        return pedestal, 1.0, 0.25
+    return pedestal, scale, float(np.clip((median - pedestal) / scale, 1e-6, 1 - 1e-6))
+
+
+class MidtonesStretch(TransformerMixin, BaseEstimator):
+    """Stretch a linear image so that its sky lands on a quarter of the range.
+
+    Parameters
+    ----------
+    quantile : float in (0, 1], default=0.99
+        The quantile of each channel (above its pedestal) that becomes 1; brighter pixels are clipped. Lower is
+        a stronger stretch. Clipping stars is fine, clipping the brightest part of a gradient hides it.
+    target : float in (0, 1), default=0.25
+        Where the median goes.
+    missing_values : float or None, default=0
+        Pixels equal to it take no part and come back as they are; None for none. Non-finite ones never do.
+
+    Attributes
+    ----------
+    curve_ : MidtonesCurve
+        Pedestal, scale and midtones balance of each channel.
+    n_features_in_ : int
+        Width of the image seen in fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbgopt import MidtonesStretch
+    >>> image = np.random.default_rng(0).normal(1000.0, 10.0, size=(50, 60))
+    >>> round(float(np.median(MidtonesStretch().fit_transform(image))), 2)
+    0.25
+    """
+
+    _parameter_constraints = {
+        "quantile": [Interval(Real, 0, 1, closed="right")],
+        "target": [Interval(Real, 0, 1, closed="neither")],
+        "missing_values": MISSING_CONSTRAINT,
+    }
+
+    def __init__(self, *, quantile=0.99, target=0.25, missing_values=0):
+        self.quantile = quantile
+        self.target = target
+        self.missing_values = missing_values
+
+    def fit(self, X, y=None):
+        """Measure pedestal, scale and midtones of each channel.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : MidtonesStretch
+        """
+        self._validate_params()
+        X = self._image(X, reset=True)
+        self.curve_ = MidtonesCurve.from_samples(
+            channel_samples(X, is_missing(X, self.missing_values)), self.quantile, self.target
+        )
+        return self
+
+    def transform(self, X):
+        """Return the stretched image in [0, 1]; missing pixels come back as they are."""
+        check_is_fitted(self)
+        X = self._image(X, reset=False)
+        return self._map(X, self.curve_.apply, is_missing(X, self.missing_values))
+
+    def inverse_transform(self, X):
+        """Return the linear image of a stretched one (what was clipped stays clipped, 0 is the pedestal)."""
+        check_is_fitted(self)
+        X = self._image(X, reset=False)
+        return self._map(X, self.curve_.invert, is_missing(X, None))
+
+    def _map(self, X, curve, missing):
+        channels = as_channels(X)
+        if channels.shape[2] != len(self.curve_.scale):
+            raise ValueError(
+                f"{type(self).__name__} was fitted on {len(self.curve_.scale)} channel(s), "
+                f"got {channels.shape[2]}: fit it on such an image first."
+            )
+        mapped = curve(channels).astype(X.dtype, copy=False).reshape(X.shape)
+        mapped[missing] = X[missing]
+        return mapped
+
+    def _image(self, X, reset):
+        return validate_data(
+            self, X, reset=reset, dtype=[np.float64, np.float32], allow_nd=True, ensure_all_finite=False
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        return tags
