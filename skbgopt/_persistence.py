@@ -17,7 +17,15 @@ from .stretch import LinearCurve, MidtonesCurve
 
 _FORMAT = "skbgopt-background"
 _VERSION = 1
-_ARRAYS = ("control_points_", "coef_", "noise_", "block_noise_", "background_level_", "loss_curve_")
+_ARRAYS = (
+    "control_points_",
+    "coef_",
+    "noise_",
+    "block_noise_",
+    "background_level_",
+    "loss_curve_",
+    "object_mask_",
+)
 _SCALARS = (
     "smoothing_",
     "loss_",

@@ -116,6 +116,16 @@ def is_missing(image: np.ndarray, missing_values: float | None) -> np.ndarray:
     return missing
 
 
+def keep_missing(band: np.ndarray, missing_values: float | None, out: np.ndarray) -> None:
+    """Copy the values that are missing (each channel for itself) from a band to the result."""
+    for missing in (
+        None if band.dtype.kind != "f" else ~np.isfinite(band),
+        None if missing_values is None else band == missing_values,
+    ):
+        if missing is not None and missing.any():
+            np.copyto(out, band, where=missing, casting="same_kind")
+
+
 def channel_samples(image: np.ndarray, excluded: np.ndarray) -> list[np.ndarray]:
     """Return the usable values of each channel, flat."""
     channels = as_channels(image)

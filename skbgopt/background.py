@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _persistence
 from ._device import resolve_device
-from ._validation import MISSING_CONSTRAINT, as_channels, check_image, is_missing, unwrap_image, work_dtype
+from ._validation import MISSING_CONSTRAINT, as_channels, check_image, keep_missing, unwrap_image, work_dtype
 from .correction import correction
 from .fitting import FitSettings, fit_background
 from .frame import ImageFrame
@@ -74,6 +74,12 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         Steps (epochs) at most.
     tol : float, default=5e-5
         Stop when the loss gains less.
+    mask_objects : bool or "auto", default="auto"
+        Mask what lies coherently above the model and fit the rest again, the last time with alpha at most 1.
+        "auto" does so with ``loss_scale="noise"``. Only for ``solver="mm"``.
+    move_control_points : bool, default=False
+        Let ``solver="mm"`` move the control points as well, by Gauss-Newton steps. It lowers the loss where
+        there are few of them; with many and a smoothing it makes no difference to the background.
     correction : {"subtract", "divide"}, default="subtract"
         What `transform` does: subtract the background, or divide by the background over its median (for
         vignetting, which multiplies).
@@ -111,6 +117,8 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         Median of the background over the usable pixels.
     excluded_ : dict of str to int
         Pixels that each reason excluded; a pixel counts for each of its reasons.
+    object_mask_ : ndarray of bool
+        Reduced pixels that were taken for extended objects.
     image_shape_ : tuple of int
     n_features_in_ : int
         Width of the image. Images of any size may be predicted: the frame is laid on them.
@@ -154,6 +162,8 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "mask_objects": ["boolean", StrOptions({"auto"})],
+        "move_control_points": ["boolean"],
         "correction": [StrOptions({"subtract", "divide"})],
         "level": [StrOptions({"median", "zero"})],
         "device": [str],
@@ -181,6 +191,8 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         learning_rate=0.001,
         max_iter=1000,
         tol=5e-5,
+        mask_objects="auto",
+        move_control_points=False,
         correction="subtract",
         level="median",
         device="auto",
@@ -204,6 +216,8 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         self.learning_rate = learning_rate
         self.max_iter = max_iter
         self.tol = tol
+        self.mask_objects = mask_objects
+        self.move_control_points = move_control_points
         self.correction = correction
         self.level = level
         self.device = device
@@ -368,6 +382,7 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         self.stretch_, self.curve_ = prepared.curve, fitted.curve
         self.noise_, self.block_noise_ = prepared.noise, prepared.block_noise
         self.excluded_ = prepared.excluded
+        self.object_mask_ = fitted.objects
         self.order_, self.degree_ = spline.order, spline.degree
         self.image_shape_ = (frame.height, frame.width, prepared.values.shape[2])
         self.n_features_in_ = frame.width
@@ -412,10 +427,8 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         correct = correction(self.correction, self.level, lattice.level, self.background_level_, inverse)
         for rows, deviation in lattice.bands(dtype):
             raw = channels[rows]
-            missing = is_missing(raw, self.missing_values)
             correct(raw, deviation, corrected[rows])
-            if missing.any():
-                corrected[rows][missing] = raw[missing]
+            keep_missing(raw, self.missing_values, corrected[rows])
         corrected = corrected.reshape(image.shape)
         return (
             corrected

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,10 +10,12 @@ from torch import Tensor
 
 from .control_points import grid_control_points, random_control_points
 from .losses import BackgroundLoss
+from .moving import move_control_points
+from .objects import object_mask
 from .preparation import PreparedImage
 from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
-from .solvers import Callback, interpolate, minimize_adam, minimize_mm
-from .splines import Spline, minimum_degree, monomials, spline_basis
+from .solvers import Callback, MMProblem, anneal, bending_penalty, interpolate, minimize_adam, minimize_mm
+from .splines import Spline, SplineBasis, minimum_degree, monomials, spline_basis
 from .stretch import LinearCurve, MidtonesCurve
 
 # Residuals up to this many standard deviations of a reduced pixel count as sky (METHOD: the loss scale).
@@ -21,6 +23,11 @@ _NOISE_SCALE = 2.0
 # Pixels over which the basis is made orthonormal, and on which the smoothing is chosen; both hardly gain from more.
 _BASIS_PIXELS = 4096
 _CHOICE_PIXELS = 6000
+# Pixels that the control points are moved on, for each of them.
+_MOVING_PIXELS_PER_POINT = 80
+# Times that objects are masked and the sky fitted again; the alpha of the last.
+_OBJECT_PASSES = 2
+_LAST_ALPHA = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class FitSettings:
     learning_rate: float
     max_iter: int
     tol: float
+    mask_objects: bool | str
+    move_control_points: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class FittedBackground:
     loss : float
     loss_curve : list of float
     n_iter : int
+    objects : ndarray of bool
+        Reduced pixels taken for extended objects.
     """
 
     spline: Spline
@@ -64,6 +75,7 @@ class FittedBackground:
     loss: float
     loss_curve: list[float]
     n_iter: int
+    objects: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -117,15 +129,12 @@ def _usable_pixels(prepared: PreparedImage, curve: LinearCurve | MidtonesCurve) 
     half = 0.5 * prepared.block_noise
     noise = curve.apply(linear + half) - curve.apply(linear - half)
     # Where the stretch clips there is no noise left; such pixels must not seem infinitely far from any model.
-    noise = np.maximum(noise, 1e-3 * np.median(noise, axis=0))
+    noise = np.maximum(noise, 1e-3 * np.median(noise, axis=0)) if len(noise) else noise
     arrays = (prepared.coordinates[usable], curve.apply(linear), prepared.weights[usable], noise)
     return _Pixels(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
 
 
 def _check_enough(prepared: PreparedImage, pixels: _Pixels, n_control_points: int, degree: int) -> None:
-    constant = np.flatnonzero(
-        (pixels.weights > 0).any(dim=0).numpy() & (np.ptp(pixels.values.numpy(), axis=0) == 0)
-    )
     needed = max(n_control_points, monomials(torch.zeros(1, 2), degree).shape[1])
     found = int((pixels.weights > 0).sum(dim=0).min()) if len(pixels.points) else 0
     if found < needed:
@@ -134,6 +143,7 @@ def _check_enough(prepared: PreparedImage, pixels: _Pixels, n_control_points: in
             f"and degree {degree}; {prepared.describe_excluded()}. "
             "Lower n_control_points or downscale_factor, or exclude less."
         )
+    constant = np.flatnonzero(np.ptp(pixels.values.numpy(), axis=0) == 0)
     if len(constant):
         raise ValueError(
             f"Channel {constant[0]} is constant where it is usable, there is no background to fit; "
@@ -152,34 +162,77 @@ def _control_points(
 
 def _solve_mm(prepared, pixels, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
     basis = spline_basis(centres, _every(pixels.points, _BASIS_PIXELS), settings.order, degree)
-    design = basis.design(pixels.points)
-    design, values, weights, noise = (
-        part.to(device, torch.float32) for part in (design, pixels.values, pixels.weights, pixels.noise)
-    )
-    path = None
-    smoothing = settings.smoothing
+    problem = _problem(basis, pixels, device)
+    path, smoothing = None, settings.smoothing
     if smoothing == "auto":
-        labels, partitions = held_out_blocks(prepared.usable)
-        stride = max(1, len(labels) // _CHOICE_PIXELS)
-        parts = (part[::stride].contiguous() for part in (design, values, weights, noise))
-        few_design, few_values, few_weights, few_noise = parts
-        path = choose_smoothing(
-            few_design,
-            basis.energies,
-            few_values,
-            few_weights,
-            few_noise,
-            (labels[::stride], partitions),
-            loss,
-        )
+        path = _smoothing_path(prepared, pixels, problem, loss)
         smoothing = float(path.smoothing[path.best])
-    result = minimize_mm(
-        design, basis.energies, values, weights, loss, smoothing,
-        max_iter=settings.max_iter, tol=settings.tol, callback=callback,
-    )  # fmt: skip
+    penalty = bending_penalty(smoothing, loss, pixels.values.shape[1])
+    problem = replace(problem, penalty=penalty)
+    found = anneal(problem, loss)
+    start = found.coef
+    if settings.move_control_points:
+        basis, start = _move(basis, start.cpu(), pixels, loss, penalty)
+        problem = replace(_problem(basis, pixels, device), penalty=penalty)
+    options = {"max_iter": settings.max_iter, "tol": settings.tol, "callback": callback}
+    result = minimize_mm(problem, loss, start, **options)
+    coef, n_iter = result.coef, found.n_iter + result.n_iter
+    objects = np.zeros(prepared.usable.shape, dtype=bool)
+    if settings.mask_objects is True or (settings.mask_objects == "auto" and settings.loss_scale == "noise"):
+        coef, objects, more = _fit_without_objects(prepared, pixels, problem, coef, loss, options)
+        n_iter += more
+    data_loss = float(loss(problem.values, problem.design @ coef.to(problem.design), problem.weights))
     return FittedBackground(
-        basis.spline(result.coef.cpu()), curve, smoothing, path, result.loss, result.curve, result.n_iter
+        basis.spline(coef.cpu()), curve, smoothing, path, data_loss, result.curve, n_iter, objects
     )
+
+
+def _problem(basis: SplineBasis, pixels: _Pixels, device: torch.device) -> MMProblem:
+    design, values, weights = (
+        part.to(device, torch.float32)
+        for part in (basis.design(pixels.points), pixels.values, pixels.weights)
+    )
+    return MMProblem(design, basis.energies, values, weights, penalty=0.0)
+
+
+def _smoothing_path(
+    prepared: PreparedImage, pixels: _Pixels, problem: MMProblem, loss: BackgroundLoss
+) -> SmoothingPath:
+    labels, partitions = held_out_blocks(prepared.usable)
+    stride = max(1, len(labels) // _CHOICE_PIXELS)
+    noise = pixels.noise[::stride].to(problem.values)
+    return choose_smoothing(problem.sample(_CHOICE_PIXELS), noise, labels[::stride], partitions, loss)
+
+
+def _move(basis: SplineBasis, coef: Tensor, pixels: _Pixels, loss: BackgroundLoss, penalty: float):
+    n_sample = _MOVING_PIXELS_PER_POINT * len(basis.centres)
+    points, values, weights = (
+        _every(part, n_sample) for part in (pixels.points, pixels.values, pixels.weights)
+    )
+    return move_control_points(basis, coef, points, values, weights, loss, penalty)
+
+
+def _fit_without_objects(prepared, pixels, problem, coef, loss, options):
+    """Mask what lies coherently above the model and fit again, the last time nearer to the middle of the sky.
+
+    Once stars and nebulae are masked, what is left is sky with noise on both sides, for which the low quantile
+    of a large alpha is a needlessly noisy estimate.
+    """
+    usable, n_iter = prepared.usable, 0
+    noise = pixels.noise.to(problem.values)
+    gentle = replace(loss, alpha=min(loss.alpha, _LAST_ALPHA))
+    for stage_loss in (*[loss] * (_OBJECT_PASSES - 1), gentle):
+        residual = np.zeros((*usable.shape, problem.values.shape[1]))
+        sigmas = (problem.values - problem.design @ coef.to(problem.design)) / noise
+        residual[usable] = sigmas.cpu().numpy()
+        objects = object_mask(residual, usable)
+        sky = torch.from_numpy(~objects[usable]).to(problem.weights)
+        if sky.sum() < problem.design.shape[1]:
+            return coef, np.zeros_like(usable), n_iter
+        sky_problem = replace(problem, weights=problem.weights * sky[:, None])
+        result = minimize_mm(sky_problem, stage_loss, coef, **options)
+        coef, n_iter = result.coef, n_iter + result.n_iter
+    return coef, objects, n_iter
 
 
 def _solve_adam(
@@ -197,7 +250,8 @@ def _solve_adam(
     found = result.spline
     parts = (part.to("cpu", torch.float64) for part in (found.centres, found.kernel_coef, found.tail_coef))
     spline = Spline(*parts, settings.order, degree)
-    return FittedBackground(spline, curve, 0.0, None, result.loss, result.curve, result.n_iter)
+    objects = np.zeros(prepared.usable.shape, dtype=bool)
+    return FittedBackground(spline, curve, 0.0, None, result.loss, result.curve, result.n_iter, objects)
 
 
 def _values_at(prepared: PreparedImage, pixels: _Pixels, centres: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ._device import resolve_device
 from .control_points import grid_control_points, random_control_points
 from .losses import BackgroundLoss
-from .solvers import minimize_mm
+from .solvers import MMProblem, bending_penalty, minimize_mm
 from .splines import Spline, minimum_degree, spline_basis
 
 
@@ -131,7 +131,9 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weights > 0
         if not used.any():
-            raise ValueError(f"{type(self).__name__} needs a sample of positive weight, all {len(X)} have weight 0.")
+            raise ValueError(
+                f"{type(self).__name__} needs a sample of positive weight, all {len(X)} have weight 0."
+            )
         X, values, weights = X[used], y[used].reshape(used.sum(), -1).astype(float), weights[used]
         self._single_output = y.ndim == 1
         low, high = X.min(axis=0), X.max(axis=0)
@@ -165,9 +167,9 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         )
         design, scaled, weights = tensors
         loss = BackgroundLoss(eps=1.0, alpha=self.alpha, colour=0.0, floor=False)
-        result = minimize_mm(
-            design, basis.energies, scaled, weights, loss, self.smoothing, max_iter=self.max_iter, tol=self.tol
-        )
+        penalty = bending_penalty(self.smoothing, loss, values.shape[1])
+        problem = MMProblem(design, basis.energies, scaled, weights, penalty)
+        result = minimize_mm(problem, loss, max_iter=self.max_iter, tol=self.tol)
         spline = basis.spline(result.coef.cpu())
         tail = spline.tail_coef.numpy() * scale
         tail[0] += middle

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .folds import block_labels, diagonal_folds
 from .losses import BackgroundLoss
-from .solvers import minimize_mm
+from .solvers import MMProblem, bending_penalty, minimize_mm
 
 # From almost a polynomial to almost free.
 SMOOTHING_PATH = tuple(float(s) for s in np.logspace(1, -7, 17))
@@ -51,12 +51,10 @@ def sky_support(residual_sigmas: Tensor) -> Tensor:
 
 
 def choose_smoothing(
-    design: Tensor,
-    energies: Tensor,
-    values: Tensor,
-    weights: Tensor,
+    problem: MMProblem,
     noise: Tensor,
-    grid: tuple[np.ndarray, np.ndarray],
+    labels: np.ndarray,
+    partitions: list[np.ndarray],
     loss: BackgroundLoss,
     path: tuple[float, ...] = SMOOTHING_PATH,
 ) -> SmoothingPath:
@@ -64,49 +62,42 @@ def choose_smoothing(
 
     Parameters
     ----------
-    design, energies, values, weights, loss
-        As for `minimize_mm`; rows are the usable reduced pixels.
+    problem : MMProblem
+        On a sample of the usable reduced pixels; its penalty does not matter.
     noise : Tensor of shape (n_pixels, n_channels)
         Standard deviation of the values.
-    grid : (ndarray, ndarray)
-        Each pixel's block, and each block's fold for each partition, see `held_out_blocks`.
+    labels : ndarray of int, shape (n_pixels,)
+    partitions : list of ndarray
+        Each pixel's block and each block's folds, see `held_out_blocks`.
+    loss : BackgroundLoss
     path : tuple of float
         Smoothings, falling.
     """
-    labels, partitions = grid
     n_blocks = partitions[0].size
-    support = np.zeros((len(path), n_blocks))
-    count = np.zeros(n_blocks)
-    block = torch.as_tensor(labels, device=values.device)
+    support, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
     for folds in partitions:
         for fold in np.unique(folds):
-            held_out = torch.as_tensor(folds.ravel() == fold, device=values.device)[block]
-            if not held_out.any() or held_out.all():
-                continue
-            train, test = ~held_out, held_out
-            coef = None
-            parts = [part[train] for part in (design, values, weights)]
-            test_design, test_values, test_weights, test_noise = (
-                part[test] for part in (design, values, weights, noise)
-            )
-            for k, smoothing in enumerate(path):
-                result = minimize_mm(
-                    parts[0],
-                    energies,
-                    parts[1],
-                    parts[2],
-                    loss,
-                    smoothing,
-                    max_iter=_STEPS,
-                    tol=_TOL,
-                    start=coef,
-                )
-                coef = result.coef
-                residual = (test_values - test_design @ coef.to(design)) / test_noise
-                score = (test_weights * sky_support(residual)).sum(dim=1)
-                support[k] += np.bincount(labels[test.cpu().numpy()], score.cpu().numpy(), n_blocks)
-            count += np.bincount(labels[test.cpu().numpy()], test_weights.sum(dim=1).cpu().numpy(), n_blocks)
+            held_out = (folds.ravel() == fold)[labels]
+            if held_out.any() and not held_out.all():
+                support += _held_out_support(problem, noise, labels, held_out, loss, path, n_blocks)
+                weight = problem.weights.sum(dim=1).cpu().numpy()
+                count += np.bincount(labels[held_out], weight[held_out], n_blocks)
     return _smoothest_near_best(np.asarray(path), support, count)
+
+
+def _held_out_support(problem, noise, labels, held_out, loss, path, n_blocks) -> np.ndarray:
+    """Return the summed sky support of each held-out block for each smoothing, each fit started from the last."""
+    test = torch.as_tensor(held_out, device=noise.device)
+    fitted, kept = problem.rows(~test), problem.rows(test)
+    support = np.zeros((len(path), n_blocks))
+    coef = None
+    for k, smoothing in enumerate(path):
+        penalised = replace(fitted, penalty=bending_penalty(smoothing, loss, noise.shape[1]))
+        coef = minimize_mm(penalised, loss, coef, max_iter=_STEPS, tol=_TOL).coef
+        sigmas = (kept.values - kept.design @ coef.to(kept.design)) / noise[test]
+        score = (kept.weights * sky_support(sigmas)).sum(dim=1)
+        support[k] = np.bincount(labels[held_out], score.cpu().numpy(), n_blocks)
+    return support
 
 
 def held_out_blocks(usable: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:

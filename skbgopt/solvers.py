@@ -6,7 +6,7 @@ Both take the values (n_pixels, n_channels) with weights of the same shape and a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,100 +47,38 @@ class MMResult:
     n_iter: int
 
 
-def minimize_mm(
-    design: Tensor,
-    energies: Tensor,
-    values: Tensor,
-    weights: Tensor,
-    loss: BackgroundLoss,
-    smoothing: float,
-    *,
-    max_iter: int = 100,
-    tol: float = 1e-5,
-    start: Tensor | None = None,
-    callback: Callback | None = None,
-) -> MMResult:
-    """Minimise loss(values - design @ coef) + smoothing * mean_c energies @ coef_c**2 / eps**2.
+@dataclass(frozen=True)
+class MMProblem:
+    """A penalised fit in an orthonormal basis: loss(values, design @ coef) + penalty * sum energies * coef**2.
 
-    Each step solves the weighted least squares problem of the quadratic that majorises the loss, so the
-    penalised loss falls monotonically. Without a start it begins at a low constant with eps at the spread of
-    the data and lets eps fall to its target (graduated non-convexity): the loss has many valleys, and from an
-    ordinary least squares fit, which stars and nebulae pull up, it ends in wrong ones.
-
-    Parameters
+    Attributes
     ----------
     design : Tensor of shape (n_pixels, n_functions)
-        Orthonormal functions, from smooth to bent (`SplineBasis.design`).
+        `SplineBasis.design` at the pixels.
     energies : Tensor of shape (n_functions,), float64
+        Bending energy of each function.
     values, weights : Tensor of shape (n_pixels, n_channels)
-    loss : BackgroundLoss
-    smoothing : float
-        Not negative.
-    max_iter : int
-        Steps on all pixels, after the annealing.
-    tol : float
-        Stop when steps lower the loss by less.
-    start : Tensor of shape (n_functions, n_channels), optional
-        Begin there and skip the annealing.
-    callback : callable, optional
-        Called with the step and the loss; a true answer stops.
+    penalty : float
     """
-    problem = _Problem(design, energies, values, weights, smoothing / (loss.eps**2 * values.shape[1]))
-    n_annealing = 0
-    if start is None:
-        coarse = problem.sample(_COARSE_PIXELS_PER_COEFFICIENT * design.shape[1])
-        schedule = _annealing(loss.eps, values, weights)
-        coef = coarse.constant(_low_constant(values, weights, 1 / (2 + 2 * loss.alpha)))
-        for eps in schedule:
-            coef, _ = coarse.step(coef, loss.with_eps(eps))
-        n_annealing = len(schedule)
-        coef = _iterate(coarse, coef, loss, max_iter // 2, 10 * tol, None)[0]
-    else:
-        coef = start.to(energies)
-    coef, curve, data_loss = _iterate(problem, coef, loss, max_iter, tol, callback)
-    return MMResult(coef, data_loss, curve, n_annealing + len(curve))
 
-
-def _iterate(problem, coef, loss, max_iter, tol, callback):
-    """Step until the penalised loss stands still; return the coefficients, the curve and the loss."""
-    curve: list[float] = []
-    best, best_loss, stalled = coef, float("inf"), 0
-    for k in range(max_iter + 1):
-        following, (data_loss, penalty) = problem.step(coef, loss)
-        total = data_loss + penalty
-        if not curve or total < curve[-1]:
-            best, best_loss = coef, data_loss
-        stalled = stalled + 1 if curve and curve[-1] - total < tol else 0
-        curve.append(min(total, curve[-1]) if curve else total)
-        if stalled >= _PATIENCE or (callback is not None and callback(k, data_loss)):
-            break
-        coef = following
-    return best, curve, best_loss
-
-
-@dataclass(frozen=True)
-class _Problem:
     design: Tensor
     energies: Tensor
     values: Tensor
     weights: Tensor
     penalty: float
 
-    def sample(self, n_pixels: int) -> _Problem:
+    def sample(self, n_pixels: int) -> MMProblem:
         """Return the problem on every k-th pixel, about n_pixels of them."""
         stride = self.design.shape[0] // n_pixels
         if stride < 2:
             return self
-        parts = (self.design, self.values, self.weights)
-        design, values, weights = (part[::stride].contiguous() for part in parts)
-        return _Problem(design, self.energies, values, weights, self.penalty)
+        return self.rows(slice(None, None, stride))
 
-    def constant(self, level: Tensor) -> Tensor:
-        """Return the coefficients of a constant model; the constant lies in the span of the basis."""
-        n = self.design.shape[0]
-        ones = self.design.to(torch.float64).mean(dim=0)
-        gram = (self.design.T @ self.design).to(torch.float64) / n
-        return torch.linalg.lstsq(gram, ones[:, None]).solution * level.to(torch.float64)
+    def rows(self, chosen: slice | Tensor) -> MMProblem:
+        """Return the problem on some of the pixels."""
+        parts = (self.design, self.values, self.weights)
+        design, values, weights = (part[chosen].contiguous() for part in parts)
+        return MMProblem(design, self.energies, values, weights, self.penalty)
 
     def step(self, coef: Tensor, loss: BackgroundLoss) -> tuple[Tensor, tuple[float, float]]:
         """Return the minimiser of the majoriser at coef, and loss and penalty at coef."""
@@ -155,24 +93,105 @@ class _Problem:
         gram.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
         right = right + ridge * coef
         following = torch.linalg.solve(gram, right.T[:, :, None])[:, :, 0].T
-        penalty = self.penalty * (self.energies[:, None] * coef**2).sum()
-        return following, (float(value), float(penalty))
+        return following, (float(value), self._bending(coef))
+
+    def penalised_loss(self, coef: Tensor, loss: BackgroundLoss) -> float:
+        """Return loss + penalty at coef."""
+        return float(loss(self.values, self.design @ coef.to(self.design), self.weights)) + self._bending(
+            coef
+        )
+
+    def constant(self, level: Tensor) -> Tensor:
+        """Return the coefficients of a constant model; the constant lies in the span of the basis."""
+        n = self.design.shape[0]
+        ones = self.design.to(torch.float64).mean(dim=0)
+        gram = (self.design.T @ self.design).to(torch.float64) / n
+        return torch.linalg.lstsq(gram, ones[:, None]).solution * level.to(torch.float64)
+
+    def _bending(self, coef: Tensor) -> float:
+        return float(self.penalty * (self.energies[:, None] * coef**2).sum())
 
 
-def _annealing(target: float, values: Tensor, weights: Tensor) -> list[float]:
-    """Return eps falling from the spread of the data (half the range between the outer quartiles) to target."""
-    used = values[weights.sum(dim=1) > 0]
-    low, high = _quantiles(used, 0.25), _quantiles(used, 0.75)
-    eps = float((high - low).max()) / 2
+def bending_penalty(smoothing: float, loss: BackgroundLoss, n_channels: int) -> float:
+    """Return the factor of the bending energy: smoothing on the mean over channels, in units of eps."""
+    return smoothing / (loss.eps**2 * n_channels)
+
+
+def anneal(problem: MMProblem, loss: BackgroundLoss, max_iter: int = 50, tol: float = 5e-4) -> MMResult:
+    """Find the right valley of the loss, on a sample of the pixels.
+
+    Begins at a low constant with eps at the spread of the data and lets eps fall to its target (graduated
+    non-convexity). The loss has many valleys, and from an ordinary least squares fit, which stars and nebulae
+    pull up, it ends in wrong ones.
+    """
+    coarse = problem.sample(_COARSE_PIXELS_PER_COEFFICIENT * problem.design.shape[1])
+    used = coarse.values[coarse.weights.sum(dim=1) > 0]
+    coef = coarse.constant(_quantiles(used, 1 / (2 + 2 * loss.alpha)))
+    schedule = _annealing(loss.eps, used)
+    for eps in schedule:
+        coef, _ = coarse.step(coef, loss.with_eps(eps))
+    result = minimize_mm(coarse, loss, coef, max_iter=max_iter, tol=tol)
+    return replace(result, n_iter=result.n_iter + len(schedule))
+
+
+def minimize_mm(
+    problem: MMProblem,
+    loss: BackgroundLoss,
+    start: Tensor | None = None,
+    *,
+    max_iter: int = 1000,
+    tol: float = 5e-5,
+    callback: Callback | None = None,
+) -> MMResult:
+    """Minimise a penalised loss by majorise-minimise.
+
+    Each step solves the weighted least squares problem of the quadratic that majorises the loss, so the
+    penalised loss falls monotonically.
+
+    Parameters
+    ----------
+    problem : MMProblem
+    loss : BackgroundLoss
+    start : Tensor of shape (n_functions, n_channels), optional
+        Where to begin; the outcome of `anneal` if not given.
+    max_iter : int
+    tol : float
+        Stop when steps lower the loss by less.
+    callback : callable, optional
+        Called with the step and the loss; a true answer stops.
+    """
+    n_before = 0
+    if start is None:
+        found = anneal(problem, loss)
+        start, n_before = found.coef, found.n_iter
+    coef = start.to(problem.energies)
+    curve: list[float] = []
+    best, best_loss, stalled = coef, float("inf"), 0
+    for k in range(max_iter + 1):
+        following, (data_loss, bending) = problem.step(coef, loss)
+        total = data_loss + bending
+        stalled = stalled + 1 if curve and curve[-1] - total < tol else 0
+        # Rounding in float32 can raise the loss near its floor; the best is kept, the curve never rises.
+        if not curve or total < curve[-1]:
+            best, best_loss = coef, data_loss
+        curve.append(min(total, curve[-1]) if curve else total)
+        if stalled >= _PATIENCE or (callback is not None and callback(k, data_loss)):
+            break
+        coef = following
+    return MMResult(best, best_loss, curve, n_before + len(curve))
+
+
+def _annealing(target: float, values: Tensor) -> list[float]:
+    """Return eps falling from the spread of the data (twice the range between the quartiles) to the target.
+
+    From less, the fit may be caught in the valley of its first constant.
+    """
+    eps = 2 * float((_quantiles(values, 0.75) - _quantiles(values, 0.25)).max())
     schedule = []
     while eps > target:
         schedule.append(eps)
         eps *= _ANNEALING_FACTOR
     return schedule
-
-
-def _low_constant(values: Tensor, weights: Tensor, quantile: float) -> Tensor:
-    return _quantiles(values[weights.sum(dim=1) > 0], quantile)
 
 
 def _quantiles(values: Tensor, q: float) -> Tensor:

@@ -53,6 +53,16 @@ def kernel(squared_distance: Tensor, order: int) -> Tensor:
     return 0.5 * squared_distance ** (order // 2) * squared_distance.clamp_min(tiny).log()
 
 
+def kernel_slope(squared_distance: Tensor, order: int) -> Tensor:
+    """Return phi'(r) / r, from r squared: the gradient of phi(|p - c|) is this times p - c.
+
+    Singular at r = 0 for orders 1 and 2; a distance of 1e-6 stands for smaller ones.
+    """
+    squared = squared_distance.clamp_min(1e-12)
+    power = squared ** (order / 2 - 1)
+    return order * power if order % 2 else power * (0.5 * order * squared.log() + 1)
+
+
 def squared_distances(points: Tensor, centres: Tensor) -> Tensor:
     """Return |p - c|**2 for all pairs, shape (n_points, n_centres), without cancellation."""
     total = (points[:, None, 0] - centres[None, :, 0]) ** 2

@@ -1,4 +1,4 @@
-"""The command `skbgopt`: arguments, then the estimator, then files. Heavy imports wait until a command runs."""
+"""The command `skbgopt`: arguments, then the estimator, then files; heavy imports wait for a run."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -27,12 +28,13 @@ _USERS_ERRORS = (
 class SentenceGroup(click.Group):
     """A group that reports wrong usage as one sentence."""
 
-    def main(self, *args, standalone_mode: bool = True, **extra):
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run, then leave with the exit code (``standalone_mode``), as `click.Group.main` does."""
+        run: Callable[..., Any] = super().main
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **extra)
+            return run(*args, standalone_mode=False, **extra)
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code = run(*args, standalone_mode=False, **extra)
         except click.Abort:
             click.echo("skbgopt: interrupted, no output was written.", err=True)
             code = INTERRUPTED

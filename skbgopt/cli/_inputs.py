@@ -44,14 +44,14 @@ class InputFrame:
 def read_frame(path: Path, mask_path: Path | None, hdu: int | str | None) -> InputFrame:
     """Read an image and, if there is one, its mask."""
     image, metadata = read_image(path, hdu=hdu)
-    is_mosaic = metadata.bayer_pattern is not None and image.ndim == 2
-    if is_mosaic:
-        check_mosaic(image.shape, metadata.bayer_pattern)
+    pattern = metadata.bayer_pattern if image.ndim == 2 else None
+    if pattern is not None:
+        check_mosaic(image.shape, pattern)
     weights = None if mask_path is None else _read_weights(mask_path, image.shape)
-    if is_mosaic:
+    if pattern is not None:
         image = split_mosaic(image)
         weights = None if weights is None else split_mosaic(weights)
-    return InputFrame(image, weights, metadata, is_mosaic)
+    return InputFrame(image, weights, metadata, is_mosaic=pattern is not None)
 
 
 def _read_weights(path: Path, shape: tuple[int, ...]) -> np.ndarray:

@@ -16,7 +16,7 @@ def check_mosaic(shape: tuple[int, ...], pattern: str) -> None:
         )
     if shape[0] % 2 or shape[1] % 2:
         raise ValueError(
-            f"skbgopt splits a raw Bayer mosaic into four colour planes, which needs an even height and width, "
+            f"A raw Bayer mosaic is split into four colour planes, which needs an even height and width, "
             f"got {shape[0]} x {shape[1]}: cut off a row or column, or debayer the image first."
         )
 

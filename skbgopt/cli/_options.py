@@ -28,6 +28,8 @@ DEFAULTS: dict[str, Any] = {
     "learning_rate": 0.001,
     "max_iter": 1000,
     "tol": 5e-5,
+    "mask_objects": "auto",
+    "move_control_points": False,
     "correction": "subtract",
     "level": "median",
     "device": "auto",
@@ -50,6 +52,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "solver": "adam",
         "learning_rate": 0.001,
         "max_iter": 1000,
+        "mask_objects": False,
     },
 }
 
@@ -74,6 +77,10 @@ class _FloatOr(click.ParamType):
 
 def _hdu(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
     return int(value) if value is not None and value.isdigit() else value
+
+
+def _yes_or_no(ctx: click.Context, param: click.Parameter, value: str) -> bool | str:
+    return {"yes": True, "no": False}.get(value, value)
 
 
 def _estimator_option(name: str, *flags: str, **attributes) -> Callable:
@@ -121,6 +128,11 @@ _FITTING = (
     _estimator_option("max_iter", "-e", "--max-iter", "--epochs", type=int, help="Steps (epochs) at most."),
     _estimator_option("tol", "--tol", type=float, help="Stop when the loss gains less."),
     _estimator_option("learning_rate", "-lr", "--learning-rate", type=float, help="Of --solver adam."),
+    _estimator_option("mask_objects", "--mask-objects", type=Choice(["auto", "yes", "no"]),
+        callback=_yes_or_no,
+        help="Mask what stands above the model and fit the rest again; auto: with --loss-scale noise."),
+    _estimator_option("move_control_points", "--move-control-points", is_flag=True,
+        help="Let --solver mm move the control points as well."),
     click.option("-B", "--batch-size", type=int, default=1, show_default=True,
         help="Accepted for old scripts; has no effect on the result."),
     _estimator_option("device", "--device", type=str, help="cpu, cuda, mps, ... or auto."),
@@ -147,24 +159,13 @@ _FILES = (
         help="Do not fit: write a PNG of the stretched, masked image and its histogram."),
 )  # fmt: skip
 
-_TALK = (
-    click.option("--quiet", is_flag=True, help="Print errors and warnings only."),
-    click.option("--debug", is_flag=True, help="Print the traceback of an error."),
-)
+quiet_option = click.option("--quiet", is_flag=True, help="Print errors and warnings only.")
+debug_option = click.option("--debug", is_flag=True, help="Print the traceback of an error.")
 
 
 def removal_options(command: Callable) -> Callable:
     """Add all options, in the order of --help."""
-    return _add(command, *_SPLINE, *_PIXELS, *_FITTING, *_FILES, *_TALK)
-
-
-def talk_options(command: Callable) -> Callable:
-    """Add --quiet and --debug."""
-    return _add(command, *_TALK)
-
-
-def _add(command: Callable, *options: Callable) -> Callable:
-    for option in reversed(options):
+    for option in reversed((*_SPLINE, *_PIXELS, *_FITTING, *_FILES, quiet_option, debug_option)):
         command = option(command)
     return command
 

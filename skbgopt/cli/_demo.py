@@ -1,0 +1,89 @@
+"""``skbgopt demo``: the whole way on a made frame with known truth, or on a user's image, with a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from skbgopt.cli._errors import SentenceCommand
+from skbgopt.cli._options import debug_option
+
+if TYPE_CHECKING:
+    from sklearn.utils import Bunch
+
+    from skbgopt.cli._run import Removal
+
+_SHAPE = (2000, 3000)
+_KIND = "galaxy"
+_SEED = 7
+
+
+@click.command(cls=SentenceCommand)
+@click.argument("image", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--output-dir", default="demo", show_default=True, type=click.Path(path_type=Path), help="For all files."
+)
+@click.option("--quiet", is_flag=True, help="Leave out the reports of the single runs.")
+@debug_option
+def demo(image: Path | None, output_dir: Path, quiet: bool, debug: bool) -> None:
+    """Remove the background of IMAGE, or of a made frame with known truth, and draw before and after."""
+    if image is None:
+        _made_frame(output_dir, quiet)
+    else:
+        removal = _remove(image, output_dir, quiet)
+        _draw(removal, output_dir, _name(image))
+        click.echo(f"{image}: {removal.seconds:.1f} seconds.")
+
+
+def _made_frame(output_dir: Path, quiet: bool) -> None:
+    from skbgopt.datasets import make_sky_image
+    from skbgopt.io import write_image
+
+    click.echo(f"Making a frame of {_SHAPE[0]} x {_SHAPE[1]} pixels: {_KIND}, seed {_SEED}.")
+    frame = make_sky_image(_KIND, shape=_SHAPE, random_state=_SEED)
+    output_dir.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for suffix in (".fits", ".xisf"):
+        path = output_dir / f"frame{suffix}"
+        write_image(path, frame.image, overwrite=True, history=["made by skbgopt demo"])
+        removal = _remove(path, output_dir, quiet)
+        lines.append(_result(path, removal, frame))
+    _draw(removal, output_dir, "frame", excluded=frame.mask)
+    click.echo("\n" + "\n".join(lines))
+
+
+def _remove(path: Path, output_dir: Path, quiet: bool) -> Removal:
+    from skbgopt.cli._run import Job, run_removal
+
+    click.echo(f"\nskbgopt remove {path} {output_dir} --overwrite")
+    say = (lambda *_, **__: None) if quiet else click.echo
+    return run_removal(Job(path, output_dir, overwrite=True), say)
+
+
+def _result(path: Path, removal: Removal, frame: Bunch) -> str:
+    import numpy as np
+
+    from skbgopt.metrics import gradient_left
+
+    left = gradient_left(removal.background, frame.background, frame.mask)
+    constant = gradient_left(np.zeros_like(frame.background), frame.background, frame.mask)
+    return (
+        f"{path}: {100 * left:.1f} % of the gradient is left "
+        f"(a constant background leaves {100 * constant:.0f} %), {removal.seconds:.1f} seconds."
+    )
+
+
+def _draw(removal: Removal, output_dir: Path, name: str, excluded=None) -> None:
+    from skbgopt.cli._run import save_figure
+    from skbgopt.plotting import before_after_figure
+
+    figure = before_after_figure(removal.image, removal.background, removal.corrected, excluded=excluded)
+    save_figure(figure, output_dir / f"{name}_before_model_after.png", click.echo)
+
+
+def _name(path: Path) -> str:
+    from skbgopt.cli._outputs import split_suffix
+
+    return split_suffix(path)[0]

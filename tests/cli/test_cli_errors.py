@@ -1,0 +1,156 @@
+"""What the command `skbgopt` refuses, and how it fails."""
+
+import os
+import re
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from command import FAST, names, run
+
+from skbgopt import BackgroundSplineRegressor, write_image
+from skbgopt.cli import _run
+from skbgopt.cli._outputs import all_or_none
+
+
+@pytest.fixture
+def wrong_files(galaxy, folder):
+    """Inputs that cannot be processed."""
+    height, width = galaxy.image.shape[:2]
+    Path("text.fits").write_text("this is no image")
+    Path("empty.fits").write_bytes(b"")
+    Path("file").write_text("not a directory")
+    fits.PrimaryHDU().writeto("no_image.fits")
+    write_image("constant.fits", np.full((80, 120), 7.0, dtype=np.float32))
+    write_image("zeros.fits", np.zeros((80, 120), dtype=np.float32))
+    write_image("five.fits", np.repeat(galaxy.image, 2, axis=2)[:, :, :5])
+    write_image("small_mask.xisf", np.ones((10, 10), dtype=np.float32))
+    write_image("black_mask.xisf", np.zeros((height, width), dtype=np.float32))
+    write_image("adu_mask.fits", np.full((height, width), 1000.0, dtype=np.float32))
+    write_image("odd.fits", galaxy.image[:-1, :, 0], cards={"BAYERPAT": "RGGB"})
+    write_image("xtrans.fits", galaxy.image[:, :, 0], cards={"BAYERPAT": "GGRGGBGGBGGRBRGRBG"})
+    write_image("there_bgModel.fits", galaxy.image)
+    write_image("there.fits", galaxy.image)
+    Path("link_bgModel.fits").symlink_to(folder / "link.fits")
+    write_image("link.fits", galaxy.image)
+    Path("folder_bgModel.fits").mkdir()
+    write_image("folder.fits", galaxy.image)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("missing.fits", "No such file or directory: missing.fits"),
+        (".", "Is a directory: ."),
+        ("text.fits", "text.fits is none of them"),
+        ("empty.fits", "it is empty"),
+        ("no_image.fits", "no_image.fits"),
+        ("constant.fits", "usable"),
+        ("zeros.fits", "9600 missing"),
+        ("galaxy.fits -m small_mask.xisf", "160 x 240 x 3, but small_mask.xisf has 10 x 10"),
+        ("galaxy.fits -m black_mask.xisf", "38400 weight 0"),
+        ("galaxy.fits -m adu_mask.fits", "from 0 (ignore) to 1 (use)"),
+        ("galaxy.fits -m missing.xisf", "No such file or directory: missing.xisf"),
+        ("galaxy.fits -m text.fits", "text.fits is none of them"),
+        ("there.fits", "there_bgModel.fits exists: pass --overwrite"),
+        ("link.fits --overwrite", "is the input itself"),
+        ("folder.fits --overwrite", "Is a directory: folder_bgModel.fits"),
+        ("galaxy.fits file", "Not a directory: file"),
+        ("galaxy.fits file/deeper", "Not a directory: file"),
+        ("galaxy.fits --save-model galaxy.fits --overwrite", "is the input itself"),
+        ("galaxy.fits -dq 2", "The 'quantile' parameter of BackgroundSplineRegressor must be"),
+        ("galaxy.fits -N 0", "'n_control_points' parameter"),
+        ("galaxy.fits -tm 0.5 -tM 0.4", "'threshold_min' parameter"),
+        ("galaxy.fits -N many", "'many' is not a valid integer"),
+        ("galaxy.fits --smoothing much", "'much' is neither a number nor 'auto'"),
+        ("galaxy.fits -i square", "'random', 'grid'"),
+        ("galaxy.fits --device abacus", "abacus"),
+        ("galaxy.fits -tm 0.9999", "outside the thresholds"),
+        ("galaxy.fits --hdu 5", "5"),
+        ("five.fits --format xisf", "XISF images of 1 or 3 channels"),
+        ("odd.fits", "even height and width, got 159 x 240"),
+        ("xtrans.fits", "2 x 2 Bayer patterns only"),
+        ("galaxy.fits --quantil 0.9", "--quantile"),
+        ("", "Missing argument 'INPUT'"),
+        ("galaxy.fits a b", "unexpected extra argument"),
+    ],
+)
+def test_wrong_input_is_one_sentence(wrong_files, arguments, words):
+    """Exit code 2, one line on stderr, no traceback, and no file is written."""
+    before = names(wrong_files)
+    result = run("remove", *arguments.split(), code=2)
+    assert words in result.stderr
+    assert re.fullmatch(r"skbgopt: .+\n", result.stderr)
+    assert names(wrong_files) == before
+
+
+def test_debug_adds_the_traceback(folder):
+    """--debug shows where an error comes from."""
+    result = run("remove", "missing.fits", "--debug", code=2)
+    assert "Traceback" in result.stderr and result.stderr.endswith("directory: missing.fits\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+        (MemoryError(), 1, "MemoryError"),
+        (RuntimeError("lost"), 1, "RuntimeError: lost"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_failing_second_file_leaves_none(galaxy, monkeypatch, error, code, words, overwrite):
+    """Both outputs or none, and an earlier result stays as it was."""
+    if overwrite:
+        run("remove", "galaxy.fits", "--quiet", *FAST)
+    before = {name: Path(name).read_bytes() for name in names(".")}
+    write = _run.write_image
+
+    def fail_on_model(path, *arguments, **options):
+        write(path, *arguments, **options)
+        if "bgModel" in Path(path).name:
+            raise error
+
+    monkeypatch.setattr(_run, "write_image", fail_on_model)
+    result = run("remove", "galaxy.fits", *FAST, *["--overwrite"] * overwrite, "-N", "12", code=code)
+    assert words in result.stderr.splitlines()[-1]
+    assert {name: Path(name).read_bytes() for name in names(".")} == before
+
+
+def test_all_or_none_takes_back_what_was_moved(folder):
+    """If the second file cannot be put in place, the first one goes again."""
+    (folder / "second").mkdir()
+    targets = [folder / "first", folder / "second"]
+    with pytest.raises(OSError), all_or_none(targets) as staged:
+        for written in staged.values():
+            written.write_text("new")
+    assert names(folder) == ["second"]
+
+
+def test_warnings_are_single_lines(galaxy, monkeypatch):
+    """A warning from the library is shown without its place in the code."""
+
+    def warn(self, X):
+        warnings.warn("Look\nhere.", stacklevel=2)
+        return np.zeros_like(X)
+
+    monkeypatch.setattr(BackgroundSplineRegressor, "predict", warn)
+    assert run("remove", "galaxy.fits", *FAST).stderr == "warning: Look here.\n"
+
+
+def test_installed_command_end_to_end(galaxy, folder):
+    """The entry point itself: exit codes, streams, no progress bar where stderr is no terminal."""
+    call = [sys.executable, "-c", "from skbgopt.cli import main; main()", "remove"]
+    options = {"capture_output": True, "text": True, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
+    done = subprocess.run([*call, "galaxy.fits", "out", *FAST], **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert names("out") == ["galaxy_bgModel.fits", "galaxy_bgSubtracted.fits"]
+    failed = subprocess.run([*call, "missing.fits"], **options)
+    assert (failed.returncode, failed.stdout) == (2, "")
+    assert failed.stderr == "skbgopt: No such file or directory: missing.fits\n"

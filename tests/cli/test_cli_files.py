@@ -1,0 +1,187 @@
+"""What the command `skbgopt` reads and writes: images, masks, raw mosaics, previews, the demo."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from command import FAST, names, run
+
+from skbgopt import BackgroundSplineRegressor, __version__, read_image, write_image
+from skbgopt.cli._mosaic import join_mosaic, split_mosaic
+from skbgopt.cli._options import DEFAULTS
+from skbgopt.cli._outputs import output_suffix, split_suffix
+
+OUTPUTS = ["{}_bgModel.{}", "{}_bgSubtracted.{}"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16])
+def test_outputs_keep_shape_and_header(folder, frame, dtype):
+    """Both files hold float32 (float64 for float64), the input's cards, and say what was done."""
+    scale = 60000 if dtype == np.uint16 else 1
+    write_image(folder / "sky.fits", (frame.image * scale).astype(dtype), cards={"OBJECT": "M 31"})
+    run("remove", "sky.fits", "new/folder", *FAST)
+    assert names("new/folder") == ["sky_bgModel.fits", "sky_bgSubtracted.fits"]
+    for role, name in (("model", "bgModel"), ("subtracted", "bgSubtracted")):
+        image, metadata = read_image(f"new/folder/sky_{name}.fits")
+        header = fits.getheader(f"new/folder/sky_{name}.fits")
+        assert image.shape == frame.image.shape
+        assert image.dtype == (np.float64 if dtype == np.float64 else np.float32)
+        assert metadata.header["OBJECT"] == header["OBJECT"] == "M 31"
+        assert (header["BGROLE"], header["BGN"], header["BGORDER"]) == (role, 16, DEFAULTS["order"])
+        assert header["BGSMOOTH"] == 1e-4
+        assert header["BGSOFT"] == f"skbgopt {__version__}"
+        assert "n_control_points=16" in "".join(header["HISTORY"])
+
+
+def test_the_files_are_the_estimators_results(galaxy):
+    """The command writes what predict and transform return."""
+    run("remove", "galaxy.fits", *FAST)
+    model = BackgroundSplineRegressor(n_control_points=16, smoothing=1e-4).fit(galaxy.image)
+    np.testing.assert_array_equal(read_image("galaxy_bgModel.fits")[0], model.predict(galaxy.image))
+    np.testing.assert_array_equal(read_image("galaxy_bgSubtracted.fits")[0], model.transform(galaxy.image))
+
+
+@pytest.mark.parametrize(("file_format", "suffix"), [("xisf", "xisf"), ("tiff", "tif"), ("fits", "fits")])
+def test_format_of_the_outputs(galaxy, file_format, suffix):
+    """--format chooses it."""
+    run("remove", "galaxy.fits", "out", "--format", file_format, "-c", *FAST)
+    assert names("out") == [pattern.format("galaxy", suffix) for pattern in OUTPUTS]
+    assert all(read_image(Path("out") / name)[1].format == file_format for name in names("out"))
+
+
+def test_names_keep_dots_and_double_suffixes():
+    """Only the suffix of an image format is cut off, and it is kept where it fits the format."""
+    assert split_suffix(Path("a/300.00s_Ha.xisf")) == ("300.00s_Ha", ".xisf")
+    assert split_suffix(Path("raw.FITS.fz")) == ("raw", ".FITS.fz")
+    assert split_suffix(Path("raw.dat")) == ("raw", "")
+    assert output_suffix(Path("raw.fits.fz"), "fits", None) == ".fits.fz"
+    assert output_suffix(Path("raw.fit"), "fits", "xisf") == ".xisf"
+    assert output_suffix(Path("raw.dat"), "tiff", None) == ".tif"
+
+
+def test_saved_model_predicts_the_written_background(galaxy):
+    """--save-model writes what BackgroundSplineRegressor.load reads."""
+    run("remove", "galaxy.fits", *FAST, "--save-model", "models/sky.npz")
+    model = BackgroundSplineRegressor.load("models/sky.npz")
+    np.testing.assert_array_equal(model.predict(galaxy.image), read_image("galaxy_bgModel.fits")[0])
+
+
+def test_overwrite_replaces_the_outputs(galaxy):
+    """A second run needs --overwrite."""
+    run("remove", "galaxy.fits", *FAST)
+    before = read_image("galaxy_bgModel.fits")[0]
+    run("remove", "galaxy.fits", *FAST, "--smoothing", "1", "--overwrite")
+    assert not np.array_equal(before, read_image("galaxy_bgModel.fits")[0])
+
+
+def test_hdu_by_number_and_name(folder, frame):
+    """--hdu chooses among the images of a FITS file."""
+    planes = np.moveaxis(frame.image, -1, 0)
+    extension = fits.ImageHDU(planes[1], name="GREEN")
+    fits.HDUList([fits.PrimaryHDU(planes[0]), extension]).writeto("two.fits")
+    run("remove", "two.fits", "number", "--hdu", "1", *FAST)
+    run("remove", "two.fits", "name", "--hdu", "GREEN", *FAST)
+    results = [read_image(f"{where}/two_bgModel.fits")[0] for where in ("number", "name")]
+    np.testing.assert_array_equal(*results)
+
+
+def test_missing_value_none_uses_zeros(folder):
+    """Zeros are pixels like others with --missing-value none, and come back as they are without it."""
+    rng = np.random.default_rng(0)
+    image = (rng.normal(0, 5, size=(120, 160)) + np.linspace(-20, 20, 160)).round().astype(np.float32)
+    write_image("sky.fits", image)
+    run("remove", "sky.fits", "kept", *FAST)
+    run("remove", "sky.fits", "used", *FAST, "--missing-value", "none", "-tm", "-1")
+    assert (read_image("kept/sky_bgSubtracted.fits")[0][image == 0] == 0).all()
+    assert (read_image("used/sky_bgSubtracted.fits")[0][image == 0] != 0).any()
+
+
+@pytest.mark.parametrize(
+    "make_mask",
+    [
+        lambda used: used.astype(np.float32),
+        lambda used: used.astype(np.uint8) * 255,
+        lambda used: used.astype(np.uint16) * 65535,
+        lambda used: np.repeat(used[:, :, None].astype(np.float32), 3, axis=2),
+    ],
+    ids=["float", "uint8", "uint16", "one for each channel"],
+)
+def test_white_of_the_mask_is_used(galaxy, make_mask):
+    """What a black part of the mask hides does not matter, whatever the type of the mask."""
+    used = np.ones(galaxy.image.shape[:2], dtype=bool)
+    used[40:90, 60:130] = False
+    write_image("mask.xisf", make_mask(used))
+    painted = galaxy.image.copy()
+    painted[~used] = 0.9
+    write_image("painted.fits", painted)
+    run("remove", "galaxy.fits", *FAST, "-m", "mask.xisf")
+    run("remove", "painted.fits", *FAST, "-m", "mask.xisf")
+    models = [read_image(f"{name}_bgModel.fits")[0] for name in ("galaxy", "painted")]
+    np.testing.assert_allclose(*models, rtol=1e-6)
+
+
+def test_colour_mask_on_a_mono_image_is_averaged(folder, frame):
+    """Three channels of one mask are the mask."""
+    write_image("mono.fits", frame.image[:, :, 0])
+    weights = np.linspace(0, 1, frame.image[:, :, 0].size, dtype=np.float32).reshape(frame.image.shape[:2])
+    write_image("grey.xisf", weights)
+    write_image("colour.xisf", np.repeat(weights[:, :, None], 3, axis=2))
+    run("remove", "mono.fits", "grey", *FAST, "-m", "grey.xisf")
+    run("remove", "mono.fits", "colour", *FAST, "-m", "colour.xisf")
+    models = [read_image(f"{where}/mono_bgModel.fits")[0] for where in ("grey", "colour")]
+    np.testing.assert_allclose(*models, rtol=2e-4)
+
+
+def test_mosaic_planes_join_to_the_mosaic():
+    """Joining undoes splitting."""
+    mosaic = np.arange(24).reshape(4, 6)
+    planes = split_mosaic(mosaic)
+    assert planes[0, 0].tolist() == [0, 1, 6, 7]
+    np.testing.assert_array_equal(join_mosaic(planes), mosaic)
+
+
+def test_raw_mosaic_is_fitted_by_colour_planes(folder, frame):
+    """A step between the colour planes stays out of the noise: each plane has its own background."""
+    planes = frame.image[:, :, [0, 1, 1, 2]] * np.array([1, 2, 2, 3], dtype=np.float32)
+    mosaic = join_mosaic(planes)
+    write_image("raw.fits", mosaic, cards={"BAYERPAT": "RGGB"})
+    write_image("mask.fits", np.ones(mosaic.shape, dtype=np.float32))
+    result = run("remove", "raw.fits", *FAST, "-m", "mask.fits")
+    assert "raw RGGB mosaic" in result.stdout
+    background, metadata = read_image("raw_bgModel.fits")
+    assert metadata.bayer_pattern == "RGGB"
+    expected = BackgroundSplineRegressor(n_control_points=16, smoothing=1e-4).fit(planes).predict(planes)
+    np.testing.assert_allclose(background, join_mosaic(expected), rtol=1e-6)
+
+
+def test_preview_writes_a_picture_and_fits_nothing(galaxy, monkeypatch):
+    """-p stops after the preprocessing part of the report."""
+    monkeypatch.setattr(BackgroundSplineRegressor, "fit_prepared", None)
+    result = run("remove", "galaxy.fits", "out", "-p", "-tM", "0.8")
+    assert names("out") == ["galaxy_preview.png"]
+    assert Path("out/galaxy_preview.png").read_bytes().startswith(b"\x89PNG")
+    assert "Preprocessing" in result.stdout and "Background modeling" not in result.stdout
+
+
+def test_demo_on_a_made_frame(folder, monkeypatch):
+    """The demo measures itself against the truth and draws the result."""
+    monkeypatch.setattr("skbgopt.cli._demo._SHAPE", (160, 240))
+    result = run("demo", "--quiet")
+    assert names("demo") == sorted(
+        ["frame.fits", "frame.xisf", "frame_before_model_after.png"]
+        + [pattern.format("frame", suffix) for pattern in OUTPUTS for suffix in ("fits", "xisf")]
+    )
+    left = [float(share) for share in re.findall(r"([\d.]+) % of the gradient is left", result.stdout)]
+    assert len(left) == 2 and max(left) < 60
+    assert "constant background leaves 100 %" in result.stdout
+
+
+def test_demo_on_the_users_image(galaxy):
+    """`skbgopt demo IMAGE` works on a user's file, and again."""
+    for _ in range(2):
+        run("demo", "galaxy.fits", "--output-dir", "pictures", "--quiet")
+    assert names("pictures") == sorted(
+        ["galaxy_before_model_after.png"] + [pattern.format("galaxy", "fits") for pattern in OUTPUTS]
+    )

@@ -1,0 +1,52 @@
+"""Frames that many tests share, and how hypothesis and torch run."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+from skbgopt import make_sky_image
+
+settings.register_profile(
+    "ci",
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile("fuzz", settings.get_profile("ci"), max_examples=2000, derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    import torch
+
+    # One worker a core: the threads of several torches would fight for the same cores, and small fits get many
+    # times slower than in one thread.
+    torch.set_num_threads(1)
+
+SMALL = (160, 240)
+
+
+@pytest.fixture(scope="session")
+def galaxy_frame():
+    """A small colour frame with a galaxy, stars and an empty border of zeros."""
+    return make_sky_image("galaxy", shape=SMALL, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def mono_frame():
+    """A small frame of one channel with a strong curved gradient and no missing pixel."""
+    return make_sky_image("oiii", shape=SMALL, random_state=1)
+
+
+@pytest.fixture(scope="session")
+def landscape_frame():
+    """A colour frame with a dark foreground that its mask covers."""
+    return make_sky_image("landscape", shape=(240, 360), random_state=2)
+
+
+@pytest.fixture(scope="session")
+def colour_frame():
+    """A float64 colour frame without missing pixels, its sides multiples of the block."""
+    return make_sky_image("galaxy", shape=(240, 360), empty_border=0, dtype=np.float64, random_state=3)

@@ -1,0 +1,143 @@
+"""Properties of the loss, its majoriser and the steps made with it."""
+
+import numpy as np
+import torch
+from hypothesis import assume, given, target
+from hypothesis import strategies as st
+from strategies import generator, loss_terms, pixels_and_model, seeds
+
+from skbgopt.losses import _ROUNDING, BackgroundLoss
+from skbgopt.solvers import MMProblem
+from skbgopt.splines import spline_basis
+
+# |r| rounded off within this share of eps costs at most half of it, times 1 + alpha, over eps.
+HALF_ROUNDING = _ROUNDING / 2
+
+
+def quadratic_value(quadratic, model):
+    """Return the majoriser without its constant."""
+    return (0.5 * quadratic.curvature * model**2 - quadratic.pull * model).sum()
+
+
+def rounding_slack(loss, values, weights, *models):
+    """Return how far rounding |r| and |f| off near 0 can lift the loss, summed over the models."""
+    width = _ROUNDING * loss.eps
+    total = weights.sum(dim=1) / weights.sum()
+    share = 0.0
+    for model in models:
+        near = ((values - model).abs() <= width).double().mean(dim=1)
+        share += (1 + loss.alpha) * float((total * near).sum())
+        if loss.floor:
+            share += loss.alpha * float((total * (model.abs() <= width).double().mean(dim=1)).sum())
+    return HALF_ROUNDING * share
+
+
+@given(pixels_and_model(), loss_terms(), seeds)
+def test_the_majoriser_touches_the_loss_and_lies_above_it(drawn, terms, seed):
+    """At the current model both are equal; at any other the quadratic is not below the loss."""
+    values, current, weights = drawn
+    loss = BackgroundLoss(**terms)
+    width = _ROUNDING * loss.eps
+    assume(((values - current).abs() > width).all())
+    assume(not loss.floor or (current.abs() > width).all())
+    value, quadratic = loss.majorise(values, current, weights)
+    torch.testing.assert_close(value, loss(values, current, weights))
+    other = current + torch.from_numpy(generator(seed).normal(size=current.shape)) * 10 ** (
+        generator(seed).uniform(-4, 2)
+    )
+    upper = value + quadratic_value(quadratic, other) - quadratic_value(quadratic, current)
+    lower = loss(values, other, weights)
+    size = quadratic_value(quadratic, other).abs() + quadratic_value(quadratic, current).abs() + lower.abs()
+    target(float(lower - upper) / float(size))
+    assert upper >= lower - 1e-13 * len(values) * size
+
+
+@given(pixels_and_model(), loss_terms(), seeds)
+def test_the_majoriser_lies_above_the_loss_even_where_it_is_rounded_off(drawn, terms, seed):
+    """A current model that meets the values exactly costs no more than the rounding of |r|."""
+    values, _, weights = drawn
+    loss = BackgroundLoss(**terms)
+    current = values.clone()
+    value, quadratic = loss.majorise(values, current, weights)
+    other = current + torch.from_numpy(generator(seed).normal(size=current.shape)) * loss.eps
+    upper = value + quadratic_value(quadratic, other) - quadratic_value(quadratic, current)
+    size = quadratic_value(quadratic, other).abs() + quadratic_value(quadratic, current).abs() + 1
+    # |r| <= r^2 / (2 d) + d / 2, and the majoriser leaves the d / 2 out where r_k = 0; so for |f|.
+    slack = HALF_ROUNDING * (1 + (2 if loss.floor else 1) * loss.alpha)
+    assert upper >= loss(values, other, weights) - slack - 1e-12 * size
+
+
+@given(pixels_and_model(), loss_terms(), seeds)
+def test_the_gradient_of_the_loss_is_its_finite_difference(drawn, terms, seed):
+    """Autograd and the difference quotient along a random direction agree."""
+    values, model, weights = drawn
+    loss = BackgroundLoss(**terms)
+    direction = torch.from_numpy(generator(seed).normal(size=model.shape))
+    step = 1e-6 * loss.eps
+    assume(((values - model).abs() > 10 * step * direction.abs().max()).all())
+    assume((model.abs() > 10 * step * direction.abs().max()).all())
+    model = model.requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(values, model, weights), model)
+    ahead, behind = (loss(values, model.detach() + sign * step * direction, weights) for sign in (1, -1))
+    quotient = float((ahead - behind) / (2 * step))
+    expected = float((gradient * direction).sum())
+    size = float((gradient.abs() * direction.abs()).sum())
+    # Truncation ~ (step / eps)^2, rounding ~ machine epsilon of the loss over the step.
+    rounding = 1e-15 * (1 + float(ahead.abs())) * len(values) / step
+    assert abs(quotient - expected) <= 1e-5 * size + rounding
+
+
+@given(pixels_and_model(), loss_terms())
+def test_the_majoriser_has_the_gradient_of_the_loss(drawn, terms):
+    """Touching means the same slope: curvature * f - pull is the gradient."""
+    values, model, weights = drawn
+    loss = BackgroundLoss(**terms)
+    width = _ROUNDING * loss.eps
+    assume(((values - model).abs() > width).all() and (model.abs() > width).all())
+    _, quadratic = loss.majorise(values, model, weights)
+    at = model.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(values, at, weights), at)
+    slope = quadratic.curvature * model - quadratic.pull
+    size = (quadratic.curvature * model).abs() + quadratic.pull.abs()
+    assert ((slope - gradient).abs() <= 1e-11 * size + 1e-14).all()
+
+
+@given(pixels_and_model(), loss_terms(), seeds)
+def test_permuting_the_channels_does_not_change_the_loss(drawn, terms, seed):
+    """No channel is special."""
+    loss = BackgroundLoss(**terms)
+    order = torch.from_numpy(generator(seed).permutation(drawn[0].shape[1]))
+    permuted = [part[:, order] for part in drawn]
+    torch.testing.assert_close(loss(*permuted), loss(*drawn), rtol=1e-12, atol=1e-12)
+
+
+@given(pixels_and_model(), loss_terms(), st.floats(0.1, 10))
+def test_the_scale_of_the_weights_does_not_matter(drawn, terms, factor):
+    """The loss is a weighted mean."""
+    values, model, weights = drawn
+    loss = BackgroundLoss(**terms)
+    torch.testing.assert_close(
+        loss(values, model, factor * weights), loss(values, model, weights), rtol=1e-12, atol=1e-12
+    )
+
+
+@given(st.integers(1, 4), st.integers(1, 3), loss_terms(), seeds, st.sampled_from([0.0, 1e-3, 1.0]))
+def test_no_step_raises_the_penalised_loss(order, n_channels, terms, seed, penalty):
+    """In float64 each majorise-minimise step goes down, but for the rounding of |r| near 0."""
+    rng = generator(seed)
+    points = torch.from_numpy(rng.uniform(-1, 1, (150, 2)))
+    values = torch.from_numpy(rng.gamma(1.0, 1.0, (150, n_channels)))
+    weights = torch.from_numpy(rng.integers(0, 3, (150, 1)) * np.ones((1, n_channels)))
+    basis = spline_basis(torch.from_numpy(rng.uniform(-1, 1, (9, 2))), points, order, max(1, order // 2))
+    problem = MMProblem(basis.design(points), basis.energies, values, weights, penalty)
+    loss = BackgroundLoss(**terms)
+    coef = torch.from_numpy(rng.normal(size=(basis.n_functions, n_channels)))
+    before = problem.penalised_loss(coef, loss)
+    for _ in range(15):
+        following, (value, bending) = problem.step(coef, loss)
+        assert value + bending == before or abs(value + bending - before) <= 1e-12 * (1 + abs(before))
+        after = problem.penalised_loss(following, loss)
+        models = (problem.design @ coef, problem.design @ following)
+        slack = rounding_slack(loss, values, weights, *models)
+        assert after <= before + slack + 1e-9 * (1 + abs(before))
+        coef, before = following, after
