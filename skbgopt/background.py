@@ -38,11 +38,11 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
     n_control_points : int, default=64
         Control points of the spline: the finest structure it could follow. The smoothing decides what it does
         follow, so more cost time but do little harm.
-    order : int, default=3
+    order : int, default=4
         Of the kernel: 1 is r, 2 is r^2 log r (the thin plate), 3 is r^3, 4 is r^4 log r, and so on.
     degree : int or None, default=None
-        Of the polynomial that bends at no cost; None for the smallest that the order needs (1 up to order 3).
-        2 suits vignettes and glows.
+        Of the polynomial that bends at no cost; None for the smallest that the order needs: 1 (a plane) up to
+        order 3, 2 (a parabola, which vignettes and glows nearly are) for orders 4 and 5, and so on.
     init : {"grid", "random"}, default="grid"
         Where the control points stand (begin, for ``solver="adam"``).
     smoothing : float or "auto", default="auto"
@@ -175,7 +175,7 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         self,
         *,
         n_control_points=64,
-        order=3,
+        order=4,
         degree=None,
         init="grid",
         smoothing="auto",

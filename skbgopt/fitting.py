@@ -14,7 +14,16 @@ from .moving import move_control_points
 from .objects import object_mask
 from .preparation import PreparedImage
 from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
-from .solvers import Callback, MMProblem, anneal, bending_penalty, interpolate, minimize_adam, minimize_mm
+from .solvers import (
+    Callback,
+    MMProblem,
+    MMResult,
+    anneal,
+    bending_penalty,
+    interpolate,
+    minimize_adam,
+    minimize_mm,
+)
 from .splines import Spline, SplineBasis, minimum_degree, monomials, spline_basis
 from .stretch import LinearCurve, MidtonesCurve
 
@@ -28,6 +37,9 @@ _MOVING_PIXELS_PER_POINT = 80
 # Times that objects are masked and the sky fitted again; the alpha of the last.
 _OBJECT_PASSES = 2
 _LAST_ALPHA = 1.0
+# The smoothing chosen is the smoothest within so many standard errors of the best score: at first, when nebulae
+# still reward models that follow them, and once they are masked.
+_FIRST_STANDARD_ERRORS, _SECOND_STANDARD_ERRORS = 1.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -163,28 +175,114 @@ def _control_points(
 def _solve_mm(prepared, pixels, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
     basis = spline_basis(centres, _every(pixels.points, _BASIS_PIXELS), settings.order, degree)
     problem = _problem(basis, pixels, device)
+    solver = _MMSolver(prepared, pixels, basis, problem, loss, settings, callback)
     path, smoothing = None, settings.smoothing
     if smoothing == "auto":
-        path = _smoothing_path(prepared, pixels, problem, loss)
-        smoothing = float(path.smoothing[path.best])
-    penalty = bending_penalty(smoothing, loss, pixels.values.shape[1])
-    problem = replace(problem, penalty=penalty)
-    found = anneal(problem, loss)
-    start = found.coef
-    if settings.move_control_points:
-        basis, start = _move(basis, start.cpu(), pixels, loss, penalty)
-        problem = replace(_problem(basis, pixels, device), penalty=penalty)
-    options = {"max_iter": settings.max_iter, "tol": settings.tol, "callback": callback}
-    result = minimize_mm(problem, loss, start, **options)
-    coef, n_iter = result.coef, found.n_iter + result.n_iter
-    objects = np.zeros(prepared.usable.shape, dtype=bool)
-    if settings.mask_objects is True or (settings.mask_objects == "auto" and settings.loss_scale == "noise"):
-        coef, objects, more = _fit_without_objects(prepared, pixels, problem, coef, loss, options)
-        n_iter += more
-    data_loss = float(loss(problem.values, problem.design @ coef.to(problem.design), problem.weights))
+        path = solver.choose(problem, loss, _FIRST_STANDARD_ERRORS)
+        smoothing = path.choice
+    solution = solver.solve(smoothing)
+    if settings.smoothing == "auto" and solution.objects.any():
+        # With the objects masked, held-out blocks are sky, and their score is that of the background alone.
+        path = solver.choose(solver.without(solution.objects), solver.gentle_loss, _SECOND_STANDARD_ERRORS)
+        if path.choice != smoothing:
+            smoothing = path.choice
+            solution = solver.solve(smoothing)
+    spline = solution.basis.spline(solution.coef.cpu())
     return FittedBackground(
-        basis.spline(coef.cpu()), curve, smoothing, path, data_loss, result.curve, n_iter, objects
+        spline, curve, smoothing, path, solution.loss, solution.curve, solution.n_iter, solution.objects
     )
+
+
+@dataclass(frozen=True)
+class _MMSolution:
+    basis: SplineBasis
+    coef: Tensor
+    loss: float
+    curve: list[float]
+    n_iter: int
+    objects: np.ndarray
+
+
+@dataclass(frozen=True)
+class _MMSolver:
+    """The stages of a fit by majorise-minimise on one set of pixels."""
+
+    prepared: PreparedImage
+    pixels: _Pixels
+    basis: SplineBasis
+    problem: MMProblem
+    loss: BackgroundLoss
+    settings: FitSettings
+    callback: Callback | None
+
+    @property
+    def gentle_loss(self) -> BackgroundLoss:
+        """The loss once objects are masked: what is left is sky with noise on both sides.
+
+        The low quantile of a large alpha would be a needlessly noisy estimate of it.
+        """
+        return replace(self.loss, alpha=min(self.loss.alpha, _LAST_ALPHA))
+
+    def choose(self, problem: MMProblem, fit_loss: BackgroundLoss, standard_errors: float) -> SmoothingPath:
+        """Choose the smoothing by held-out blocks, on a sample of the pixels."""
+        labels, partitions = held_out_blocks(self.prepared.usable)
+        stride = max(1, len(labels) // _CHOICE_PIXELS)
+        rows = slice(None, None, stride)
+        return choose_smoothing(
+            problem.rows(rows), labels[rows], partitions, fit_loss, self.loss, standard_errors
+        )
+
+    def without(self, objects: np.ndarray) -> MMProblem:
+        """Return the problem with the objects' pixels at weight 0."""
+        sky = torch.from_numpy(~objects[self.prepared.usable]).to(self.problem.weights)
+        return replace(self.problem, weights=self.problem.weights * sky[:, None])
+
+    def solve(self, smoothing: float) -> _MMSolution:
+        """Fit at one smoothing: anneal, move the control points if asked to, minimise, mask objects."""
+        penalty = bending_penalty(smoothing, self.loss, self.pixels.values.shape[1])
+        basis, problem = self.basis, replace(self.problem, penalty=penalty)
+        found = anneal(problem, self.loss)
+        start = found.coef
+        if self.settings.move_control_points:
+            basis, start = _move(basis, start.cpu(), self.pixels, self.loss, penalty)
+            problem = replace(_problem(basis, self.pixels, problem.values.device), penalty=penalty)
+        result = self._minimize(problem, self.loss, start)
+        coef, n_iter = result.coef, found.n_iter + result.n_iter
+        objects = np.zeros(self.prepared.usable.shape, dtype=bool)
+        if self._masks_objects:
+            solver = replace(self, basis=basis, problem=problem)
+            coef, objects, more = solver._fit_without_objects(coef)
+            n_iter += more
+        data_loss = float(
+            self.loss(problem.values, problem.design @ coef.to(problem.design), problem.weights)
+        )
+        return _MMSolution(basis, coef, data_loss, result.curve, n_iter, objects)
+
+    @property
+    def _masks_objects(self) -> bool:
+        if self.settings.mask_objects == "auto":
+            return self.settings.loss_scale == "noise"
+        return bool(self.settings.mask_objects)
+
+    def _minimize(self, problem: MMProblem, loss: BackgroundLoss, start: Tensor) -> MMResult:
+        options = {"max_iter": self.settings.max_iter, "tol": self.settings.tol, "callback": self.callback}
+        return minimize_mm(problem, loss, start, **options)
+
+    def _fit_without_objects(self, coef: Tensor) -> tuple[Tensor, np.ndarray, int]:
+        """Mask what lies coherently above the model and fit again, the last time with the gentle loss."""
+        usable, n_iter, problem = self.prepared.usable, 0, self.problem
+        noise = self.pixels.noise.to(problem.values)
+        for loss in (*[self.loss] * (_OBJECT_PASSES - 1), self.gentle_loss):
+            residual = np.zeros((*usable.shape, noise.shape[1]))
+            residual[usable] = (
+                ((problem.values - problem.design @ coef.to(problem.design)) / noise).cpu().numpy()
+            )
+            objects = object_mask(residual, usable)
+            if (usable & ~objects).sum() < problem.design.shape[1]:
+                return coef, np.zeros_like(usable), n_iter
+            result = self._minimize(self.without(objects), loss, coef)
+            coef, n_iter = result.coef, n_iter + result.n_iter
+        return coef, objects, n_iter
 
 
 def _problem(basis: SplineBasis, pixels: _Pixels, device: torch.device) -> MMProblem:
@@ -195,44 +293,12 @@ def _problem(basis: SplineBasis, pixels: _Pixels, device: torch.device) -> MMPro
     return MMProblem(design, basis.energies, values, weights, penalty=0.0)
 
 
-def _smoothing_path(
-    prepared: PreparedImage, pixels: _Pixels, problem: MMProblem, loss: BackgroundLoss
-) -> SmoothingPath:
-    labels, partitions = held_out_blocks(prepared.usable)
-    stride = max(1, len(labels) // _CHOICE_PIXELS)
-    noise = pixels.noise[::stride].to(problem.values)
-    return choose_smoothing(problem.sample(_CHOICE_PIXELS), noise, labels[::stride], partitions, loss)
-
-
 def _move(basis: SplineBasis, coef: Tensor, pixels: _Pixels, loss: BackgroundLoss, penalty: float):
     n_sample = _MOVING_PIXELS_PER_POINT * len(basis.centres)
     points, values, weights = (
         _every(part, n_sample) for part in (pixels.points, pixels.values, pixels.weights)
     )
     return move_control_points(basis, coef, points, values, weights, loss, penalty)
-
-
-def _fit_without_objects(prepared, pixels, problem, coef, loss, options):
-    """Mask what lies coherently above the model and fit again, the last time nearer to the middle of the sky.
-
-    Once stars and nebulae are masked, what is left is sky with noise on both sides, for which the low quantile
-    of a large alpha is a needlessly noisy estimate.
-    """
-    usable, n_iter = prepared.usable, 0
-    noise = pixels.noise.to(problem.values)
-    gentle = replace(loss, alpha=min(loss.alpha, _LAST_ALPHA))
-    for stage_loss in (*[loss] * (_OBJECT_PASSES - 1), gentle):
-        residual = np.zeros((*usable.shape, problem.values.shape[1]))
-        sigmas = (problem.values - problem.design @ coef.to(problem.design)) / noise
-        residual[usable] = sigmas.cpu().numpy()
-        objects = object_mask(residual, usable)
-        sky = torch.from_numpy(~objects[usable]).to(problem.weights)
-        if sky.sum() < problem.design.shape[1]:
-            return coef, np.zeros_like(usable), n_iter
-        sky_problem = replace(problem, weights=problem.weights * sky[:, None])
-        result = minimize_mm(sky_problem, stage_loss, coef, **options)
-        coef, n_iter = result.coef, n_iter + result.n_iter
-    return coef, objects, n_iter
 
 
 def _solve_adam(

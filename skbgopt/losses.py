@@ -75,8 +75,14 @@ class BackgroundLoss:
         weights : Tensor of shape (n_pixels, n_channels)
             Not negative. Their mean over channels weighs the pixel, their ratio the channels within it.
         """
+        _, total = _shares(weights)
+        return (total * self.of_pixels(values, model, weights)).sum()
+
+    def of_pixels(self, values: Tensor, model: Tensor, weights: Tensor) -> Tensor:
+        """Return the loss of each pixel, shape (n_pixels,)."""
         share, total = _shares(weights)
-        return (total * self._log_terms(values, model, share, total)).sum()
+        _, error = self._mean_and_error(values - model, share)
+        return torch.log(self.eps + error + self.alpha * self._below_floor(model, total))[:, 0]
 
     def majorise(self, values: Tensor, model: Tensor, weights: Tensor) -> tuple[Tensor, Quadratic]:
         """Return the loss at the model and the quadratic in f that lies above the loss and touches it there.
@@ -100,10 +106,6 @@ class BackgroundLoss:
             curvature = curvature + lift / model.abs().clamp_min(_ROUNDING * self.eps)
             pull = pull + lift
         return (total * log).sum(), Quadratic(curvature, pull)
-
-    def _log_terms(self, values: Tensor, model: Tensor, share: Tensor, total: Tensor) -> Tensor:
-        _, error = self._mean_and_error(values - model, share)
-        return torch.log(self.eps + error + self.alpha * self._below_floor(model, total))[:, 0]
 
     def _mean_and_error(self, residual: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean residual over channels and E + kappa V + alpha O, both of shape (n_pixels, 1)."""

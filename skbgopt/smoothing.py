@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .folds import block_labels, diagonal_folds
 from .losses import BackgroundLoss
@@ -14,10 +14,6 @@ from .solvers import MMProblem, bending_penalty, minimize_mm
 
 # From almost a polynomial to almost free.
 SMOOTHING_PATH = tuple(float(s) for s in np.logspace(1, -7, 17))
-# Residuals of this many sigma still count as sky, half and half.
-_SKY_SIGMAS = 3.0
-# The smoothest model within so many standard errors of the best is taken.
-_STANDARD_ERRORS = 1.0
 _STEPS = 12
 _TOL = 1e-4
 
@@ -30,8 +26,10 @@ class SmoothingPath:
     ----------
     smoothing : ndarray of shape (n_smoothings,)
         From the smoothest on.
-    score, standard_error : ndarray of shape (n_smoothings,)
-        Mean sky support of the held-out blocks; standard error of its difference from the best.
+    score : ndarray of shape (n_smoothings,)
+        Minus the mean loss of the held-out pixels.
+    standard_error : ndarray of shape (n_smoothings,)
+        Of the score's difference from the best, over blocks.
     best : int
         Index of the choice.
     """
@@ -41,21 +39,19 @@ class SmoothingPath:
     standard_error: np.ndarray
     best: int
 
-
-def sky_support(residual_sigmas: Tensor) -> Tensor:
-    """Return exp(-(r / 3)**2 / 2): near 1 for sky, 0 for what is no sky, however far it is.
-
-    It saturates, so a model that follows half a nebula gains nothing over one that passes below it.
-    """
-    return torch.exp(-0.5 * (residual_sigmas / _SKY_SIGMAS) ** 2)
+    @property
+    def choice(self) -> float:
+        """The smoothing chosen."""
+        return float(self.smoothing[self.best])
 
 
 def choose_smoothing(
     problem: MMProblem,
-    noise: Tensor,
     labels: np.ndarray,
     partitions: list[np.ndarray],
-    loss: BackgroundLoss,
+    fit_loss: BackgroundLoss,
+    score_loss: BackgroundLoss,
+    standard_errors: float,
     path: tuple[float, ...] = SMOOTHING_PATH,
 ) -> SmoothingPath:
     """Score each smoothing of the path on held-out blocks; take the smoothest near the best.
@@ -64,40 +60,42 @@ def choose_smoothing(
     ----------
     problem : MMProblem
         On a sample of the usable reduced pixels; its penalty does not matter.
-    noise : Tensor of shape (n_pixels, n_channels)
-        Standard deviation of the values.
     labels : ndarray of int, shape (n_pixels,)
     partitions : list of ndarray
         Each pixel's block and each block's folds, see `held_out_blocks`.
-    loss : BackgroundLoss
+    fit_loss, score_loss : BackgroundLoss
+        What is minimised on the other blocks; what judges the held-out ones.
+    standard_errors : float
+        The smoothest model whose score is within so many standard errors of the best is taken.
     path : tuple of float
         Smoothings, falling.
     """
     n_blocks = partitions[0].size
-    support, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
+    seen = (problem.weights.sum(dim=1) > 0).cpu().numpy()
+    loss_sum, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
     for folds in partitions:
         for fold in np.unique(folds):
             held_out = (folds.ravel() == fold)[labels]
-            if held_out.any() and not held_out.all():
-                support += _held_out_support(problem, noise, labels, held_out, loss, path, n_blocks)
-                weight = problem.weights.sum(dim=1).cpu().numpy()
-                count += np.bincount(labels[held_out], weight[held_out], n_blocks)
-    return _smoothest_near_best(np.asarray(path), support, count)
+            test, train = held_out & seen, ~held_out & seen
+            if not test.any() or train.sum() < problem.design.shape[1]:
+                continue
+            parts = (
+                problem.rows(torch.as_tensor(rows, device=problem.values.device)) for rows in (train, test)
+            )
+            for k, pixel_loss in enumerate(_held_out_losses(*parts, fit_loss, score_loss, path)):
+                loss_sum[k] += np.bincount(labels[test], pixel_loss, n_blocks)
+            count += np.bincount(labels[test], minlength=n_blocks)
+    return _smoothest_near_best(np.asarray(path), loss_sum, count, standard_errors)
 
 
-def _held_out_support(problem, noise, labels, held_out, loss, path, n_blocks) -> np.ndarray:
-    """Return the summed sky support of each held-out block for each smoothing, each fit started from the last."""
-    test = torch.as_tensor(held_out, device=noise.device)
-    fitted, kept = problem.rows(~test), problem.rows(test)
-    support = np.zeros((len(path), n_blocks))
+def _held_out_losses(train, test, fit_loss, score_loss, path) -> Iterator[np.ndarray]:
+    """Yield the loss of each held-out pixel for each smoothing, each fit started from the last."""
     coef = None
-    for k, smoothing in enumerate(path):
-        penalised = replace(fitted, penalty=bending_penalty(smoothing, loss, noise.shape[1]))
-        coef = minimize_mm(penalised, loss, coef, max_iter=_STEPS, tol=_TOL).coef
-        sigmas = (kept.values - kept.design @ coef.to(kept.design)) / noise[test]
-        score = (kept.weights * sky_support(sigmas)).sum(dim=1)
-        support[k] = np.bincount(labels[held_out], score.cpu().numpy(), n_blocks)
-    return support
+    for smoothing in path:
+        penalty = bending_penalty(smoothing, fit_loss, train.values.shape[1])
+        coef = minimize_mm(replace(train, penalty=penalty), fit_loss, coef, max_iter=_STEPS, tol=_TOL).coef
+        model = test.design @ coef.to(test.design)
+        yield score_loss.of_pixels(test.values, model, test.weights).cpu().numpy()
 
 
 def held_out_blocks(usable: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -106,16 +104,17 @@ def held_out_blocks(usable: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
     return labels[usable], diagonal_folds(blocks)
 
 
-def _smoothest_near_best(path: np.ndarray, support: np.ndarray, count: np.ndarray) -> SmoothingPath:
+def _smoothest_near_best(
+    path: np.ndarray, loss_sum: np.ndarray, count: np.ndarray, standard_errors: float
+) -> SmoothingPath:
+    if not count.any():
+        return SmoothingPath(path, np.zeros(len(path)), np.zeros(len(path)), 0)
     seen = count > 0
-    share = support[:, seen] / count[seen]
-    weight = count[seen] / count[seen].sum()
-    score = share @ weight
-    best = int(np.argmax(score))
-    difference = share - share[best]
+    weight = count[seen] / count.sum()
+    by_block = -loss_sum[:, seen] / count[seen]
+    score = by_block @ weight
+    difference = by_block - by_block[np.argmax(score)]
     mean = difference @ weight
-    n = max(int(seen.sum()), 2)
-    variance = ((difference - mean[:, None]) ** 2) @ weight
-    error = np.sqrt(variance / (n - 1))
-    near = np.flatnonzero(-mean <= _STANDARD_ERRORS * error)
+    error = np.sqrt(((difference - mean[:, None]) ** 2) @ weight / max(len(weight) - 1, 1))
+    near = np.flatnonzero(-mean <= standard_errors * error)
     return SmoothingPath(path, score, error, int(near[0]))

@@ -12,7 +12,7 @@ from click import Choice
 # Those of BackgroundSplineRegressor; a test holds the two together.
 DEFAULTS: dict[str, Any] = {
     "n_control_points": 64,
-    "order": 3,
+    "order": 4,
     "degree": None,
     "init": "grid",
     "smoothing": "auto",

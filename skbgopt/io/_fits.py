@@ -36,7 +36,9 @@ def read_fits(path: Path, *, hdu: int | str | None = None) -> tuple[np.ndarray, 
     metadata = ImageMetadata(
         format="fits",
         dtype=image.dtype,
-        bayer_pattern=bayer_pattern_or_none(*(header.get(key) for key in ("BAYERPAT", "COLORTYP", "CFAPAT"))),
+        bayer_pattern=bayer_pattern_or_none(
+            *(header.get(key) for key in ("BAYERPAT", "COLORTYP", "CFAPAT", "FILTER"))
+        ),
         layout=layout,
         compressed=compressed,
         header=header,
