@@ -24,14 +24,16 @@ _HOMES = {
 
 __all__ = [*_HOMES, "__version__"]
 
-if TYPE_CHECKING:
-    from .background import BackgroundSplineRegressor
-    from .datasets import make_sky_image
-    from .io import ImageFormatError, read_image, write_image
-    from .metrics import gradient_left
-    from .reduction import BlockReducer
-    from .regression import PolyharmonicSplineRegressor
-    from .stretch import MidtonesStretch
+if TYPE_CHECKING:  # what __getattr__ finds, for those who read types
+    from .background import BackgroundSplineRegressor as BackgroundSplineRegressor
+    from .datasets import make_sky_image as make_sky_image
+    from .io import ImageFormatError as ImageFormatError
+    from .io import read_image as read_image
+    from .io import write_image as write_image
+    from .metrics import gradient_left as gradient_left
+    from .reduction import BlockReducer as BlockReducer
+    from .regression import PolyharmonicSplineRegressor as PolyharmonicSplineRegressor
+    from .stretch import MidtonesStretch as MidtonesStretch
 
 
 def __getattr__(name: str):

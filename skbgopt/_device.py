@@ -28,9 +28,7 @@ def resolve_device(device: str) -> torch.device:
             try:
                 return _working(name)
             except (RuntimeError, AssertionError) as error:
-                warnings.warn(
-                    f"The {name} device fails ({error}); fitting on the CPU.", RuntimeWarning, stacklevel=2
-                )
+                warnings.warn(f"The {name} device fails ({error}); fitting on the CPU.", RuntimeWarning, stacklevel=2)
     return torch.device("cpu")
 
 

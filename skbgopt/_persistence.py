@@ -58,7 +58,7 @@ def save(estimator, path) -> None:
     partial = path.with_name(path.name + ".part")
     try:
         with partial.open("wb") as file:
-            np.savez(file, header=np.array(json.dumps(header, default=_plain)), **arrays)
+            np.savez(file, header=np.array(json.dumps(header, default=_plain)), allow_pickle=False, **arrays)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
@@ -77,9 +77,7 @@ def load(cls, path):
         fitted["image_shape_"] = tuple(fitted["image_shape_"])
         fitted |= {name: _curve_from_lists(header["curves"][name]) for name in _CURVE_NAMES}
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path} is not a model saved by {cls.__name__} that this version reads: {error}."
-        ) from error
+        raise ValueError(f"{path} is not a model saved by {cls.__name__} that this version reads: {error}.") from error
     arrays["loss_curve_"] = arrays["loss_curve_"].tolist()
     for name, value in {**fitted, **arrays, "smoothing_path_": None}.items():
         setattr(estimator, name, value)
@@ -91,7 +89,7 @@ def _curve_to_lists(curve) -> dict:
 
 
 def _curve_from_lists(lists: dict):
-    values = {name: np.array(value) if isinstance(value, list) else value for name, value in lists.items()}
+    values: dict = {name: np.array(value) if isinstance(value, list) else value for name, value in lists.items()}
     return _CURVES[values.pop("type")](**values)
 
 

@@ -40,9 +40,7 @@ def check_image(X, who: str) -> np.ndarray:
     """
     array = np.asarray(X)
     if array.dtype.kind not in "fiub":
-        raise TypeError(
-            f"{who} takes images of real numbers, got dtype {array.dtype}: convert it to float32."
-        )
+        raise TypeError(f"{who} takes images of real numbers, got dtype {array.dtype}: convert it to float32.")
     if array.ndim not in (2, 3):
         raise ValueError(
             f"{who} takes one image of shape (height, width) or (height, width, n_channels), "
@@ -92,9 +90,7 @@ def check_weights(sample_weight, shape: tuple[int, ...], who: str) -> np.ndarray
     weight = np.asarray(sample_weight)
     weight = weight.astype(work_dtype(weight.dtype), copy=False)
     if weight.shape not in (shape[:2], shape, (*shape[:2], 1)):
-        raise ValueError(
-            f"The sample_weight of {who} must have the shape {shape[:2]} or {shape}, got {weight.shape}."
-        )
+        raise ValueError(f"The sample_weight of {who} must have the shape {shape[:2]} or {shape}, got {weight.shape}.")
     low, high = weight.min(), weight.max()
     if not (low >= 0 and high <= 1):
         raise ValueError(

@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _persistence
 from ._device import resolve_device
-from ._validation import MISSING_CONSTRAINT, as_channels, check_image, keep_missing, unwrap_image, work_dtype
-from .correction import correction
+from ._validation import MISSING_CONSTRAINT, as_channels, check_image, unwrap_image, work_dtype
+from .correction import correct_image, correction
 from .fitting import FitSettings, fit_background
 from .frame import ImageFrame
 from .lattice import Lattice, evaluate_on_lattice
@@ -141,10 +141,10 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
     >>> flat = model.transform(frame.image)
     """
 
-    __metadata_request__fit = {"mask": True, "sample_weight": True}  # noqa: RUF012
-    __metadata_request__score = {"mask": True, "sample_weight": True}  # noqa: RUF012
+    __metadata_request__fit = {"mask": True, "sample_weight": True}
+    __metadata_request__score = {"mask": True, "sample_weight": True}
 
-    _parameter_constraints = {  # noqa: RUF012
+    _parameter_constraints = {
         "n_control_points": [Interval(Integral, 1, None, closed="left")],
         "order": [Interval(Integral, 1, 9, closed="both")],
         "degree": [Interval(Integral, 0, 9, closed="both"), None],
@@ -256,11 +256,6 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         ``missing_values``, ``quantile``, the thresholds and the downscaling prepare the same, once.
         """
         self._validate_params()
-        if not self.threshold_min < self.threshold_max:
-            raise ValueError(
-                f"The 'threshold_min' parameter of {type(self).__name__} must be below 'threshold_max'. "
-                f"Got {self.threshold_min} and {self.threshold_max} instead."
-            )
         prepared = prepare_image(
             self._select(X, mask, sample_weight),
             quantile=self.quantile,
@@ -297,13 +292,8 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         ndarray of X's shape
             Finite everywhere; float64 for float64 images, float32 else.
         """
-        image, _ = self._check_fitted_image(X)
-        dtype = work_dtype(image.dtype)
-        background = np.empty(as_channels(image).shape, dtype=dtype)
-        lattice = self._lattice(image.shape[:2])
-        for rows, deviation in lattice.bands(dtype):
-            np.add(deviation, lattice.level.astype(dtype), out=background[rows])
-        return background.reshape(image.shape)
+        image = self._check_fitted_image(X)
+        return self._lattice(image.shape[:2]).render(work_dtype(image.dtype)).reshape(image.shape)
 
     def transform(self, X):
         """Return the image without its background.
@@ -373,9 +363,7 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
 
     def _record(self, prepared, fitted):
         frame, spline = prepared.frame, fitted.spline
-        unit = max(frame.height, frame.width) / 2
-        centre = np.array([frame.height, frame.width]) / 2
-        self.control_points_ = spline.centres.numpy() * unit + centre - 0.5
+        self.control_points_ = frame.to_pixels(spline.centres.numpy())
         self.coef_ = np.concatenate([spline.kernel_coef.numpy(), spline.tail_coef.numpy()])
         self.smoothing_, self.smoothing_path_ = fitted.smoothing, fitted.path
         self.loss_, self.loss_curve_, self.n_iter_ = fitted.loss, fitted.loss_curve, fitted.n_iter
@@ -390,16 +378,9 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         self.background_level_ = np.median(fitted.curve.invert(spline(usable).numpy()), axis=0)
 
     def _lattice(self, shape) -> Lattice:
-        height, width, _ = self.image_shape_
-        frame = ImageFrame(height, width)
-        unit, centre = max(height, width) / 2, np.array([height, width]) / 2
-        n = len(self.control_points_)
-        centres = (self.control_points_ + 0.5 - centre) / unit
-        spline = Spline(
-            *(torch.from_numpy(part) for part in (centres, self.coef_[:n], self.coef_[n:])),
-            self.order_,
-            self.degree_,
-        )
+        frame, n = ImageFrame(*self.image_shape_[:2]), len(self.control_points_)
+        centres = frame.from_pixels(self.control_points_)
+        spline = Spline.from_numpy(centres, self.coef_[:n], self.coef_[n:], self.order_, self.degree_)
 
         def model(rows, columns):
             points = torch.from_numpy(frame.coordinates(rows, columns, shape).reshape(-1, 2))
@@ -409,32 +390,20 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
 
     def _check_fitted_image(self, X):
         check_is_fitted(self)
-        X, own_mask = unwrap_image(X)
-        image = check_image(X, type(self).__name__)
+        image = check_image(unwrap_image(X)[0], type(self).__name__)
         if as_channels(image).shape[2] != self.image_shape_[2]:
             raise ValueError(
                 f"{type(self).__name__} was fitted on {self.image_shape_[2]} channel(s), got an image of shape "
                 f"{image.shape}: fit it on such an image first."
             )
-        return image, own_mask
+        return image
 
     def _correct(self, X, inverse):
-        image, own_mask = self._check_fitted_image(X)
-        channels = as_channels(image)
-        dtype = work_dtype(image.dtype)
-        corrected = np.empty(channels.shape, dtype=dtype)
+        image = self._check_fitted_image(X)
         lattice = self._lattice(image.shape[:2])
         correct = correction(self.correction, self.level, lattice.level, self.background_level_, inverse)
-        for rows, deviation in lattice.bands(dtype):
-            raw = channels[rows]
-            correct(raw, deviation, corrected[rows])
-            keep_missing(raw, self.missing_values, corrected[rows])
-        corrected = corrected.reshape(image.shape)
-        return (
-            corrected
-            if own_mask is None or not isinstance(X, np.ma.MaskedArray)
-            else np.ma.array(corrected, mask=np.ma.getmaskarray(X))
-        )
+        corrected = correct_image(as_channels(image), lattice, correct, self.missing_values).reshape(image.shape)
+        return np.ma.array(corrected, mask=np.ma.getmaskarray(X)) if isinstance(X, np.ma.MaskedArray) else corrected
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -6,8 +6,23 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ._validation import keep_missing, work_dtype
+from .lattice import Lattice
+
 # (image band, background band less the lattice level, where the result goes)
 BandCorrection = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+
+
+def correct_image(
+    image: np.ndarray, lattice: Lattice, correct: BandCorrection, missing_values: float | None
+) -> np.ndarray:
+    """Correct an image of shape (height, width, n_channels) band by band; missing values come back as they are."""
+    dtype = work_dtype(image.dtype)
+    corrected: np.ndarray = np.empty(image.shape, dtype=dtype)
+    for rows, deviation in lattice.bands(dtype):
+        correct(image[rows], deviation, corrected[rows])
+        keep_missing(image[rows], missing_values, corrected[rows])
+    return corrected
 
 
 def correction(

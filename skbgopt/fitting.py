@@ -37,9 +37,10 @@ _MOVING_PIXELS_PER_POINT = 80
 # Times that objects are masked and the sky fitted again; the alpha of the last.
 _OBJECT_PASSES = 2
 _LAST_ALPHA = 1.0
-# The smoothing chosen is the smoothest within so many standard errors of the best score: at first, when nebulae
-# still reward models that follow them, and once they are masked.
-_FIRST_STANDARD_ERRORS, _SECOND_STANDARD_ERRORS = 1.0, 0.5
+# Blocks along the shorter axis and standard errors of the choice of the smoothing: at first, when nebulae still
+# reward models that follow them and only wide blocks tell, and once they are masked (docs/method.md has the table).
+_FIRST_CHOICE = (3, 0.5)
+_SECOND_CHOICE = (5, 0.0)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _range_and_loss(
     prepared: PreparedImage, settings: FitSettings
 ) -> tuple[LinearCurve | MidtonesCurve, BackgroundLoss]:
     """Return the units of the fit, and the loss in them."""
-    if settings.loss_scale != "noise":
+    if not isinstance(settings.loss_scale, str):
         return prepared.curve, BackgroundLoss(eps=settings.loss_scale, alpha=settings.alpha)
     # The published colour term is quadratic in a range of 1; in units of the noise that range is scale / noise.
     colour = float(np.mean(prepared.block_noise / prepared.curve.scale))
@@ -163,9 +164,7 @@ def _check_enough(prepared: PreparedImage, pixels: _Pixels, n_control_points: in
         )
 
 
-def _control_points(
-    points: np.ndarray, settings: FitSettings, random_state: np.random.RandomState
-) -> np.ndarray:
+def _control_points(points: np.ndarray, settings: FitSettings, random_state: np.random.RandomState) -> np.ndarray:
     low, high = points.min(axis=0), points.max(axis=0)
     if settings.init == "grid":
         return grid_control_points(settings.n_control_points, low, high)
@@ -178,12 +177,12 @@ def _solve_mm(prepared, pixels, centres, degree, curve, loss, settings, device, 
     solver = _MMSolver(prepared, pixels, basis, problem, loss, settings, callback)
     path, smoothing = None, settings.smoothing
     if smoothing == "auto":
-        path = solver.choose(problem, loss, _FIRST_STANDARD_ERRORS)
+        path = solver.choose(problem, loss, *_FIRST_CHOICE)
         smoothing = path.choice
     solution = solver.solve(smoothing)
     if settings.smoothing == "auto" and solution.objects.any():
         # With the objects masked, held-out blocks are sky, and their score is that of the background alone.
-        path = solver.choose(solver.without(solution.objects), solver.gentle_loss, _SECOND_STANDARD_ERRORS)
+        path = solver.choose(solver.without(solution.objects), solver.gentle_loss, *_SECOND_CHOICE)
         if path.choice != smoothing:
             smoothing = path.choice
             solution = solver.solve(smoothing)
@@ -223,14 +222,14 @@ class _MMSolver:
         """
         return replace(self.loss, alpha=min(self.loss.alpha, _LAST_ALPHA))
 
-    def choose(self, problem: MMProblem, fit_loss: BackgroundLoss, standard_errors: float) -> SmoothingPath:
+    def choose(
+        self, problem: MMProblem, fit_loss: BackgroundLoss, blocks_short: int, standard_errors: float
+    ) -> SmoothingPath:
         """Choose the smoothing by held-out blocks, on a sample of the pixels."""
-        labels, partitions = held_out_blocks(self.prepared.usable)
+        labels, partitions = held_out_blocks(self.prepared.usable, blocks_short)
         stride = max(1, len(labels) // _CHOICE_PIXELS)
         rows = slice(None, None, stride)
-        return choose_smoothing(
-            problem.rows(rows), labels[rows], partitions, fit_loss, self.loss, standard_errors
-        )
+        return choose_smoothing(problem.rows(rows), labels[rows], partitions, fit_loss, self.loss, standard_errors)
 
     def without(self, objects: np.ndarray) -> MMProblem:
         """Return the problem with the objects' pixels at weight 0."""
@@ -253,9 +252,7 @@ class _MMSolver:
             solver = replace(self, basis=basis, problem=problem)
             coef, objects, more = solver._fit_without_objects(coef)
             n_iter += more
-        data_loss = float(
-            self.loss(problem.values, problem.design @ coef.to(problem.design), problem.weights)
-        )
+        data_loss = float(self.loss(problem.values, problem.design @ coef.to(problem.design), problem.weights))
         return _MMSolution(basis, coef, data_loss, result.curve, n_iter, objects)
 
     @property
@@ -265,8 +262,8 @@ class _MMSolver:
         return bool(self.settings.mask_objects)
 
     def _minimize(self, problem: MMProblem, loss: BackgroundLoss, start: Tensor) -> MMResult:
-        options = {"max_iter": self.settings.max_iter, "tol": self.settings.tol, "callback": self.callback}
-        return minimize_mm(problem, loss, start, **options)
+        max_iter, tol = self.settings.max_iter, self.settings.tol
+        return minimize_mm(problem, loss, start, max_iter=max_iter, tol=tol, callback=self.callback)
 
     def _fit_without_objects(self, coef: Tensor) -> tuple[Tensor, np.ndarray, int]:
         """Mask what lies coherently above the model and fit again, the last time with the gentle loss."""
@@ -274,9 +271,7 @@ class _MMSolver:
         noise = self.pixels.noise.to(problem.values)
         for loss in (*[self.loss] * (_OBJECT_PASSES - 1), self.gentle_loss):
             residual = np.zeros((*usable.shape, noise.shape[1]))
-            residual[usable] = (
-                ((problem.values - problem.design @ coef.to(problem.design)) / noise).cpu().numpy()
-            )
+            residual[usable] = ((problem.values - problem.design @ coef.to(problem.design)) / noise).cpu().numpy()
             objects = object_mask(residual, usable)
             if (usable & ~objects).sum() < problem.design.shape[1]:
                 return coef, np.zeros_like(usable), n_iter
@@ -287,35 +282,27 @@ class _MMSolver:
 
 def _problem(basis: SplineBasis, pixels: _Pixels, device: torch.device) -> MMProblem:
     design, values, weights = (
-        part.to(device, torch.float32)
-        for part in (basis.design(pixels.points), pixels.values, pixels.weights)
+        part.to(device, torch.float32) for part in (basis.design(pixels.points), pixels.values, pixels.weights)
     )
     return MMProblem(design, basis.energies, values, weights, penalty=0.0)
 
 
 def _move(basis: SplineBasis, coef: Tensor, pixels: _Pixels, loss: BackgroundLoss, penalty: float):
     n_sample = _MOVING_PIXELS_PER_POINT * len(basis.centres)
-    points, values, weights = (
-        _every(part, n_sample) for part in (pixels.points, pixels.values, pixels.weights)
-    )
+    points, values, weights = (_every(part, n_sample) for part in (pixels.points, pixels.values, pixels.weights))
     return move_control_points(basis, coef, points, values, weights, loss, penalty)
 
 
-def _solve_adam(
-    prepared, pixels, centres, degree, curve, loss, settings, device, callback
-) -> FittedBackground:
+def _solve_adam(prepared, pixels, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
     start = interpolate(centres, _values_at(prepared, pixels, centres), settings.order, degree)
-    to = {"device": device, "dtype": torch.float32}
-    start = Spline(
-        start.centres.to(**to), start.kernel_coef.to(**to), start.tail_coef.to(**to), settings.order, degree
+    points, values, weights = (
+        part.to(device, torch.float32) for part in (pixels.points, pixels.values, pixels.weights)
     )
     result = minimize_adam(
-        pixels.points.to(**to), pixels.values.to(**to), pixels.weights.to(**to), start, loss,
+        points, values, weights, start.to(device, torch.float32), loss,
         learning_rate=settings.learning_rate, max_iter=settings.max_iter, tol=settings.tol, callback=callback,
     )  # fmt: skip
-    found = result.spline
-    parts = (part.to("cpu", torch.float64) for part in (found.centres, found.kernel_coef, found.tail_coef))
-    spline = Spline(*parts, settings.order, degree)
+    spline = result.spline.to("cpu", torch.float64)
     objects = np.zeros(prepared.usable.shape, dtype=bool)
     return FittedBackground(spline, curve, 0.0, None, result.loss, result.curve, result.n_iter, objects)
 

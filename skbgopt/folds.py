@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-_BLOCKS_SHORT_AXIS = 3
 
-
-def block_labels(
-    n_rows: int, n_columns: int, blocks_short: int = _BLOCKS_SHORT_AXIS
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """Cut a grid of pixels into large blocks, near square: three along the shorter axis.
+def block_labels(n_rows: int, n_columns: int, blocks_short: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Cut a grid of pixels into large blocks, near square: blocks_short along the shorter axis.
 
     Returns
     -------
@@ -21,14 +17,10 @@ def block_labels(
     """
     short = min(n_rows, n_columns)
     counts = [
-        min(length, max(blocks_short, int(blocks_short * length / short + 1e-9)))
-        for length in (n_rows, n_columns)
+        min(length, max(blocks_short, int(blocks_short * length / short + 1e-9))) for length in (n_rows, n_columns)
     ]
     counts = [min(count, 3 * blocks_short) for count in counts]
-    index = [
-        (np.arange(length) * count) // length
-        for length, count in zip((n_rows, n_columns), counts, strict=True)
-    ]
+    index = [(np.arange(length) * count) // length for length, count in zip((n_rows, n_columns), counts, strict=True)]
     return index[0][:, None] * counts[1] + index[1][None, :], (counts[0], counts[1])
 
 

@@ -28,9 +28,17 @@ class ImageFrame:
         """Half the frame's (height, width) in its own unit."""
         return np.array([self.height, self.width]) / max(self.height, self.width)
 
-    def coordinates(
-        self, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int] | None = None
-    ) -> np.ndarray:
+    def to_pixels(self, points: np.ndarray) -> np.ndarray:
+        """Return rows and columns (a pixel's centre is at k) of points in the frame's coordinates."""
+        size = np.array([self.height, self.width])
+        return (points * size.max() + size) / 2 - 0.5
+
+    def from_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the points at rows and columns; the inverse of `to_pixels`."""
+        size = np.array([self.height, self.width])
+        return (2 * (pixels + 0.5) - size) / size.max()
+
+    def coordinates(self, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int] | None = None) -> np.ndarray:
         """Return the coordinates of all pairs of positions along the two axes, shape (n_rows, n_columns, 2).
 
         Parameters

@@ -48,10 +48,19 @@ class Lattice:
         height, width = self.shape
         n_channels = self.nodes.shape[2]
         rows_at_once = max(1, _BAND_BYTES // (width * n_channels * np.dtype(dtype).itemsize))
-        nodes, spread = self.nodes.astype(dtype), self._row_matrix().astype(dtype)
+        nodes: np.ndarray = self.nodes.astype(dtype)
+        spread: np.ndarray = self._row_matrix().astype(dtype)
         for start in range(0, height, rows_at_once):
             rows = np.arange(start, min(start + rows_at_once, height))
             yield slice(start, start + len(rows)), self._interpolate(rows, nodes, spread)
+
+    def render(self, dtype: type) -> np.ndarray:
+        """Return the model on every pixel, shape (height, width, n_channels)."""
+        image: np.ndarray = np.empty((*self.shape, self.nodes.shape[2]), dtype=dtype)
+        level: np.ndarray = self.level.astype(dtype)
+        for rows, deviation in self.bands(dtype):
+            np.add(deviation, level, out=image[rows])
+        return image
 
     def _interpolate(self, rows: np.ndarray, nodes: np.ndarray, spread: np.ndarray) -> np.ndarray:
         n_channels = nodes.shape[2]

@@ -45,18 +45,14 @@ class PixelSelection:
         image = check_image(X, who)
         masks = [check_mask(m, image.shape, who) for m in (own_mask, mask) if m is not None]
         weights = None if sample_weight is None else check_weights(sample_weight, image.shape, who)
-        return cls(
-            as_channels(image), np.logical_or.reduce(masks) if masks else None, weights, missing_values
-        )
+        return cls(as_channels(image), np.logical_or.reduce(masks) if masks else None, weights, missing_values)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width."""
         return self.image.shape[:2]
 
-    def window(
-        self, rows: slice, columns: slice = slice(None)
-    ) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+    def window(self, rows: slice, columns: slice = slice(None)) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
         """Return a part of the image, its weights and what was excluded.
 
         Returns
@@ -68,7 +64,7 @@ class PixelSelection:
             Pixels that each reason excludes; a pixel counts for each of its reasons.
         """
         raw = self.image[rows, columns]
-        values = raw.astype(work_dtype(raw.dtype))
+        values: np.ndarray = raw.astype(work_dtype(raw.dtype))
         missing = is_missing(raw, self.missing_values)
         excluded = {"missing": int(missing.sum())}
         bad = missing

@@ -100,7 +100,8 @@ def _projected_normal_equations(state: _State, points: Tensor, loss: BackgroundL
     kernel_coef = basis.kernel_map @ state.coef
     offsets = points[:, None, :] - basis.centres[None]
     slope = -kernel_slope(squared_distances(points, basis.centres), basis.order)[:, :, None] * offsets
-    curvature, downhill = 0.0, 0.0
+    n_moves = basis.centres.numel()
+    curvature, downhill = points.new_zeros(n_moves, n_moves), points.new_zeros(n_moves)
     for c in range(model.shape[1]):
         root = quadratic.curvature[:, c].sqrt()[:, None]
         residual = quadratic.pull[:, c, None] / root.clamp_min(1e-300) - model[:, c, None] * root

@@ -31,9 +31,7 @@ def sky_noise(image: np.ndarray, share: float = 0.5, lag: int = 1) -> np.ndarray
         0 where the image is too small or has no scatter.
     """
     reference = float(ndtri(0.5 + share / 2)) * np.sqrt(6.0)
-    return (
-        np.array([_quantile_of_moduli(image[:, :, c], share, lag) for c in range(image.shape[2])]) / reference
-    )
+    return np.array([_quantile_of_moduli(image[:, :, c], share, lag) for c in range(image.shape[2])]) / reference
 
 
 def _quantile_of_moduli(channel: np.ndarray, share: float, lag: int) -> float:

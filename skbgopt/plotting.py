@@ -159,9 +159,7 @@ def _sky_norm(difference: np.ndarray) -> FuncNorm:
     low, high = np.percentile(known, _PERCENTILES)
     scatter = 1.4826 * np.median(np.abs(known)) or (high - low) or 1.0
     low, high = min(low, -scatter), max(high, 3 * scatter)
-    return FuncNorm(
-        (lambda x: np.arcsinh(x / scatter), lambda y: scatter * np.sinh(y)), vmin=low, vmax=high, clip=True
-    )
+    return FuncNorm((lambda x: np.arcsinh(x / scatter), lambda y: scatter * np.sinh(y)), vmin=low, vmax=high, clip=True)
 
 
 def _draw_panel(axes: Axes, difference: np.ndarray, norms: list[FuncNorm], title: str):

@@ -57,7 +57,7 @@ class PreparedImage:
     @property
     def usable(self) -> np.ndarray:
         """Blocks that count in any channel, shape (n_rows, n_columns)."""
-        return self.weights.any(axis=2)
+        return np.asarray(self.weights.any(axis=2))
 
     @property
     def stretched(self) -> np.ndarray:
@@ -65,10 +65,19 @@ class PreparedImage:
         return self.curve.apply(self.values)
 
     def within_thresholds(self, low: float, high: float) -> PreparedImage:
-        """Return the same without the blocks in which a channel's stretched value is outside [low, high]."""
+        """Return the same without the blocks in which a channel's stretched value is outside [low, high].
+
+        Raises
+        ------
+        ValueError
+            If low is not below high.
+        """
+        if not low < high:
+            raise ValueError(
+                f"The 'threshold_min' parameter must be below 'threshold_max'. Got {low} and {high} instead."
+            )
         stretched = self.stretched
-        outside = ((stretched < low) | (stretched > high)) & (self.weights > 0)
-        outside = outside.any(axis=2)
+        outside = np.asarray((((stretched < low) | (stretched > high)) & (self.weights > 0)).any(axis=2))
         weights = np.where(outside[:, :, None], 0, self.weights)
         block_pixels = self.frame.height * self.frame.width / outside.size
         excluded = {**self.excluded, "outside the thresholds": round(float(outside.sum() * block_pixels))}
@@ -96,17 +105,13 @@ def prepare_image(
     """
     height, width = selection.shape
     tiles = _sample_tiles(selection)
-    samples = [
-        np.concatenate([_finite(tile[:, :, c]) for tile in tiles]) for c in range(selection.image.shape[2])
-    ]
+    samples = [np.concatenate([_finite(tile[:, :, c]) for tile in tiles]) for c in range(selection.image.shape[2])]
     curve = MidtonesCurve.from_samples(samples, quantile)
     noise = np.sqrt(np.median([sky_noise(tile) ** 2 for tile in tiles], axis=0))
     values, weights, excluded = _reduce(selection, downscale_factor, downscale_func)
     block_noise = sky_noise(values, share=_CALM_SHARE)
     frame = ImageFrame(height, width)
-    coordinates = frame.coordinates(
-        block_centres(height, downscale_factor), block_centres(width, downscale_factor)
-    )
+    coordinates = frame.coordinates(block_centres(height, downscale_factor), block_centres(width, downscale_factor))
     usable = np.isfinite(values) & (weights > 0)
     return PreparedImage(
         values=np.where(usable, values, 0).astype(float),
@@ -136,8 +141,7 @@ def _sample_tiles(selection: PixelSelection) -> list[np.ndarray]:
         return [selection.window(slice(None))[0]]
     per_axis = int((_SAMPLE_PIXELS / _TILE**2) ** 0.5)
     starts = [
-        np.unique(np.linspace(0, max(length - _TILE, 0), per_axis).round().astype(int))
-        for length in (height, width)
+        np.unique(np.linspace(0, max(length - _TILE, 0), per_axis).round().astype(int)) for length in (height, width)
     ]
     windows = [
         selection.window(slice(row, row + _TILE), slice(column, column + _TILE))[0]
@@ -147,9 +151,7 @@ def _sample_tiles(selection: PixelSelection) -> list[np.ndarray]:
     return [window for window in windows if np.isfinite(window).any()] or windows[:1]
 
 
-def _reduce(
-    selection: PixelSelection, factor: int, func: str
-) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+def _reduce(selection: PixelSelection, factor: int, func: str) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
     height, width = selection.shape
     rows_at_once = max(1, _BAND_PIXELS // (factor * width)) * factor
     values, weights, excluded = [], [], Counter[str]()

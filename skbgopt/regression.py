@@ -70,7 +70,7 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
     True
     """
 
-    _parameter_constraints = {  # noqa: RUF012
+    _parameter_constraints = {
         "n_control_points": [Interval(Integral, 1, None, closed="left")],
         "order": [Interval(Integral, 1, 9, closed="both")],
         "degree": [Interval(Integral, 0, 9, closed="both"), None],
@@ -131,9 +131,7 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weights > 0
         if not used.any():
-            raise ValueError(
-                f"{type(self).__name__} needs a sample of positive weight, all {len(X)} have weight 0."
-            )
+            raise ValueError(f"{type(self).__name__} needs a sample of positive weight, all {len(X)} have weight 0.")
         X, values, weights = X[used], y[used].reshape(used.sum(), -1).astype(float), weights[used]
         self._single_output = y.ndim == 1
         low, high = X.min(axis=0), X.max(axis=0)
@@ -194,7 +192,7 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         n = len(self.control_points_)
-        parts = ((self.control_points_ - self._centre) / self._unit, self.coef_[:n], self.coef_[n:])
-        spline = Spline(*(torch.from_numpy(part) for part in parts), self.order, self._degree)
+        centres = (self.control_points_ - self._centre) / self._unit
+        spline = Spline.from_numpy(centres, self.coef_[:n], self.coef_[n:], self.order, self._degree)
         values = spline(torch.from_numpy((X - self._centre) / self._unit)).numpy()
         return values[:, 0] if self._single_output else values

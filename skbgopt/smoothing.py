@@ -13,7 +13,7 @@ from .losses import BackgroundLoss
 from .solvers import MMProblem, bending_penalty, minimize_mm
 
 # From almost a polynomial to almost free.
-SMOOTHING_PATH = tuple(float(s) for s in np.logspace(1, -7, 17))
+SMOOTHING_PATH = tuple(float(s) for s in np.logspace(1, -7, 9))
 _STEPS = 12
 _TOL = 1e-4
 
@@ -79,10 +79,10 @@ def choose_smoothing(
             test, train = held_out & seen, ~held_out & seen
             if not test.any() or train.sum() < problem.design.shape[1]:
                 continue
-            parts = (
+            fitted, judged = (
                 problem.rows(torch.as_tensor(rows, device=problem.values.device)) for rows in (train, test)
             )
-            for k, pixel_loss in enumerate(_held_out_losses(*parts, fit_loss, score_loss, path)):
+            for k, pixel_loss in enumerate(_held_out_losses(fitted, judged, fit_loss, score_loss, path)):
                 loss_sum[k] += np.bincount(labels[test], pixel_loss, n_blocks)
             count += np.bincount(labels[test], minlength=n_blocks)
     return _smoothest_near_best(np.asarray(path), loss_sum, count, standard_errors)
@@ -98,9 +98,13 @@ def _held_out_losses(train, test, fit_loss, score_loss, path) -> Iterator[np.nda
         yield score_loss.of_pixels(test.values, model, test.weights).cpu().numpy()
 
 
-def held_out_blocks(usable: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the block of each usable pixel of a grid, and the partitions of the blocks into folds."""
-    labels, blocks = block_labels(*usable.shape)
+def held_out_blocks(usable: np.ndarray, blocks_short: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the block of each usable pixel of a grid, and the partitions of the blocks into folds.
+
+    So many blocks along the grid's shorter axis, near square ones.
+    """
+    n_rows, n_columns = usable.shape
+    labels, blocks = block_labels(n_rows, n_columns, blocks_short)
     return labels[usable], diagonal_folds(blocks)
 
 

@@ -84,9 +84,9 @@ class MMProblem:
         """Return the minimiser of the majoriser at coef, and loss and penalty at coef."""
         value, quadratic = loss.majorise(self.values, self.design @ coef.to(self.design), self.weights)
         right = (self.design.T @ quadratic.pull).to(coef)
-        gram = torch.stack(
-            [(self.design * a[:, None]).T @ self.design for a in quadratic.curvature.unbind(dim=1)]
-        ).to(coef)
+        gram = torch.stack([(self.design * a[:, None]).T @ self.design for a in quadratic.curvature.unbind(dim=1)]).to(
+            coef
+        )
         gram.diagonal(dim1=1, dim2=2).add_(2 * self.penalty * self.energies)
         # Where a function is not seen by any weighted pixel its pivot is nothing but rounding: keep it at rest.
         ridge = 1e-9 * gram.diagonal(dim1=1, dim2=2).mean(dim=1)
@@ -97,9 +97,7 @@ class MMProblem:
 
     def penalised_loss(self, coef: Tensor, loss: BackgroundLoss) -> float:
         """Return loss + penalty at coef."""
-        return float(loss(self.values, self.design @ coef.to(self.design), self.weights)) + self._bending(
-            coef
-        )
+        return float(loss(self.values, self.design @ coef.to(self.design), self.weights)) + self._bending(coef)
 
     def constant(self, level: Tensor) -> Tensor:
         """Return the coefficients of a constant model; the constant lies in the span of the basis."""
@@ -267,14 +265,10 @@ def minimize_adam(
         optimizer.step()
         schedule.step(current)
     centres, kernel_coef, tail_coef = (p.detach() for p in best)
-    return AdamResult(
-        Spline(centres, kernel_coef, tail_coef, start.order, start.degree), best_loss, curve, len(curve)
-    )
+    return AdamResult(Spline(centres, kernel_coef, tail_coef, start.order, start.degree), best_loss, curve, len(curve))
 
 
-def interpolate(
-    centres: Tensor, values: Tensor, order: int, degree: int, regularisation: float = 0.1
-) -> Spline:
+def interpolate(centres: Tensor, values: Tensor, order: int, degree: int, regularisation: float = 0.1) -> Spline:
     """Return the spline through values at the control points, the published start of Adam.
 
     Solves [[K + s reg I, T], [T', 0]] [w, v] = [values, 0], in the least squares sense where points coincide.

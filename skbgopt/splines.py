@@ -20,6 +20,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,6 +103,19 @@ class Spline:
     tail_coef: Tensor
     order: int
     degree: int
+
+    @classmethod
+    def from_numpy(
+        cls, centres: np.ndarray, kernel_coef: np.ndarray, tail_coef: np.ndarray, order: int, degree: int
+    ) -> Spline:
+        """Make a spline of arrays, on the CPU."""
+        c, w, v = (torch.from_numpy(np.ascontiguousarray(part)) for part in (centres, kernel_coef, tail_coef))
+        return cls(c, w, v, order, degree)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Spline:
+        """Return the spline on a device, in a dtype."""
+        c, w, v = (part.to(device, dtype) for part in (self.centres, self.kernel_coef, self.tail_coef))
+        return Spline(c, w, v, self.order, self.degree)
 
     def __call__(self, points: Tensor) -> Tensor:
         """Return the values at the points, shape (n_points, n_outputs), row band by row band."""

@@ -21,7 +21,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 if "PYTEST_XDIST_WORKER" in os.environ:
     import torch
 
-    # One worker a core: the threads of several torches would fight for the same cores, and small fits get many
+    # One worker a core: threads of several torches would fight for the same cores, and small fits get many
     # times slower than in one thread.
     torch.set_num_threads(1)
 

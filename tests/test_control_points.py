@@ -45,9 +45,7 @@ def test_points_in_more_dimensions(d):
 
 def test_random_points_are_inside_and_seeded():
     """The same seed gives the same points, another seed others, all inside the box."""
-    first, again, other = (
-        random_control_points(100, LOW, HIGH, np.random.RandomState(seed)) for seed in (0, 0, 1)
-    )
+    first, again, other = (random_control_points(100, LOW, HIGH, np.random.RandomState(seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     assert ((first >= LOW) & (first <= HIGH)).all()

@@ -38,9 +38,7 @@ DTYPES = {
     ".xisf": ["u1", "u2", "u4", "f4", "f8"],
     ".tif": ["u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8"],
 }
-ROUND_TRIP = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+ROUND_TRIP = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite
@@ -294,9 +292,7 @@ def test_truncated_files(tmp_path, suffix, compress):
 def test_damaged_files_raise_one_kind_of_error(tmp_path, suffix, data):
     """Whatever bytes are changed, the file is read or ImageFormatError is raised, nothing else."""
     path = tmp_path / f"a{suffix}"
-    write_image(
-        path, np.arange(30, dtype="f4").reshape(5, 6), compress=True, cards={"A": "b"}, overwrite=True
-    )
+    write_image(path, np.arange(30, dtype="f4").reshape(5, 6), compress=True, cards={"A": "b"}, overwrite=True)
     content = bytearray(path.read_bytes())
     structure = len(content.rstrip(b"\0"))
     for _ in range(data.draw(st.integers(1, 4))):

@@ -78,11 +78,7 @@ def test_blank_is_nan(tmp_path, unsigned):
 def test_layout_comes_back(tmp_path, stored_shape, shape, layout, tiled):
     """Channels are last in the image, and in the file they are where they were."""
     stored = np.arange(np.prod(stored_shape), dtype="f4").reshape(stored_shape)
-    hdu = (
-        fits.CompImageHDU(stored, compression_type="GZIP_2", quantize_level=0)
-        if tiled
-        else fits.ImageHDU(stored)
-    )
+    hdu = fits.CompImageHDU(stored, compression_type="GZIP_2", quantize_level=0) if tiled else fits.ImageHDU(stored)
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "a.fits")
     image, metadata = read_image(tmp_path / "a.fits")
     assert (image.shape, metadata.layout, metadata.compressed) == (shape, layout, tiled)

@@ -89,9 +89,7 @@ def test_without_the_logarithm_the_best_constant_is_a_quantile(alpha):
     values = np.random.default_rng(0).normal(size=(2001, 1))
     loss = BackgroundLoss(eps=1e6, alpha=alpha, floor=False)
     levels = np.linspace(-3, 3, 601)
-    costs = [
-        float(loss(*tensors(values, np.full_like(values, level), np.ones_like(values)))) for level in levels
-    ]
+    costs = [float(loss(*tensors(values, np.full_like(values, level), np.ones_like(values)))) for level in levels]
     expected = np.quantile(values, 1 / (2 + 2 * alpha))
     assert levels[int(np.argmin(costs))] == pytest.approx(expected, abs=0.03)
 

@@ -30,9 +30,7 @@ def shades(axes):
 @pytest.fixture(params=[1, 3, 4])
 def frame(request):
     """A made frame of one, three or four channels with an empty border."""
-    return make_sky_image(
-        "galaxy", shape=(120, 170), n_channels=request.param, random_state=0, empty_border=0.05
-    )
+    return make_sky_image("galaxy", shape=(120, 170), n_channels=request.param, random_state=0, empty_border=0.05)
 
 
 def test_before_after_has_three_panels_and_a_colour_bar_for_mono(frame):
@@ -72,8 +70,7 @@ def test_excluded_pixels_leave_the_stretch_alone(frame):
     bright = frame.image.copy()
     bright[60:] += 1000
     figures = [
-        before_after_figure(image, frame.background, frame.image, excluded=excluded)
-        for image in (frame.image, bright)
+        before_after_figure(image, frame.background, frame.image, excluded=excluded) for image in (frame.image, bright)
     ]
     panels = [shades(figure.axes[0]) for figure in figures]
     np.testing.assert_array_equal(panels[0][:60], panels[1][:60])

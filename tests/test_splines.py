@@ -178,7 +178,7 @@ DEGENERATE = {
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("centres", DEGENERATE.values(), ids=DEGENERATE)
 def test_degenerate_control_points_give_a_smaller_basis(centres, order):
-    """Control points that coincide or stand on a line leave a finite, orthonormal basis that holds the tail."""
+    """Control points that coincide or stand on a line leave a finite, orthonormal basis with the tail."""
     points = points_at_random(200)
     degree = minimum_degree(order)
     basis = spline_basis(centres, points, order, degree)

@@ -22,9 +22,7 @@ _SEED = 7
 
 @click.command(cls=SentenceCommand)
 @click.argument("image", required=False, type=click.Path(path_type=Path))
-@click.option(
-    "--output-dir", default="demo", show_default=True, type=click.Path(path_type=Path), help="For all files."
-)
+@click.option("--output-dir", default="demo", show_default=True, type=click.Path(path_type=Path), help="For all files.")
 @click.option("--quiet", is_flag=True, help="Leave out the reports of the single runs.")
 @debug_option
 def demo(image: Path | None, output_dir: Path, quiet: bool, debug: bool) -> None:

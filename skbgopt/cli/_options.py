@@ -175,8 +175,6 @@ def estimator_parameters(ctx: click.Context) -> dict[str, Any]:
     preset = PRESETS.get(ctx.params["preset"], {})
     default = click.core.ParameterSource.DEFAULT
     return {
-        name: preset[name]
-        if name in preset and ctx.get_parameter_source(name) is default
-        else ctx.params[name]
+        name: preset[name] if name in preset and ctx.get_parameter_source(name) is default else ctx.params[name]
         for name in DEFAULTS
     }

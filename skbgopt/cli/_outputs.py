@@ -74,9 +74,7 @@ def all_or_none(targets: Iterable[Path]) -> Iterator[dict[Path, Path]]:
         for directory in dict.fromkeys(target.parent for target in targets):
             directory.mkdir(parents=True, exist_ok=True)
             # On the targets' own file system, so that moving is renaming and cannot run out of space.
-            staging[directory] = Path(
-                stack.enter_context(TemporaryDirectory(prefix=".skbgopt-", dir=directory))
-            )
+            staging[directory] = Path(stack.enter_context(TemporaryDirectory(prefix=".skbgopt-", dir=directory)))
         staged = {target: staging[target.parent] / target.name for target in targets}
         yield staged
         moved: list[Path] = []

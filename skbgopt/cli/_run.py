@@ -120,9 +120,7 @@ def _check_outputs(job: Job, frame: InputFrame, targets: list[Path]) -> None:
     writable_pixels(likeness, targets[0], job.file_format or frame.metadata.format)
 
 
-def _prepare(
-    job: Job, frame: InputFrame, estimator: BackgroundSplineRegressor, say: report.Say
-) -> PreparedImage:
+def _prepare(job: Job, frame: InputFrame, estimator: BackgroundSplineRegressor, say: report.Say) -> PreparedImage:
     say("__/ Arguments \\__________")
     for line in report.aligned(job.arguments()):
         say(line)

@@ -29,9 +29,7 @@ def checked_frame(shape: tuple[int, int]) -> Frame:
     sides = tuple(shape) if isinstance(shape, tuple | list) else ()
     whole = [side for side in sides if isinstance(side, numbers.Integral) and side >= SMALLEST_SIDE]
     if len(sides) != 2 or len(whole) != 2:
-        raise ValueError(
-            _sentence("shape", f"a height and a width of at least {SMALLEST_SIDE} pixels", shape)
-        )
+        raise ValueError(_sentence("shape", f"a height and a width of at least {SMALLEST_SIDE} pixels", shape))
     return Frame(int(sides[0]), int(sides[1]))
 
 

@@ -86,9 +86,7 @@ def bspline_matrix(positions: np.ndarray, n_nodes: int) -> sparse.csr_matrix:
     positions = np.clip(positions, 1.0, n_nodes - 2.0 - 1e-6)
     first = np.floor(positions).astype(np.int64)
     t = positions - first
-    weights = np.stack(
-        [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1
-    )
+    weights = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1)
     columns = first[:, None] + np.arange(-1, 3)
     row_starts = np.arange(0, 4 * len(positions) + 1, 4)
     values = (weights / 6).astype(np.float32)

@@ -26,9 +26,7 @@ class Extended(NamedTuple):
     star_density: np.ndarray | None = None
 
 
-def _blob(
-    canvas: Canvas, centre: tuple[float, float], width: float, axis_ratio: float, angle: float
-) -> np.ndarray:
+def _blob(canvas: Canvas, centre: tuple[float, float], width: float, axis_ratio: float, angle: float) -> np.ndarray:
     y, x = canvas.axes()
     along = (x - centre[1]) * np.cos(angle) + (y - centre[0]) * np.sin(angle)
     across = (y - centre[0]) * np.cos(angle) - (x - centre[1]) * np.sin(angle)
@@ -40,9 +38,7 @@ def _centre(rng: np.random.RandomState, frame: Frame, reach: float) -> tuple[flo
     return row * frame.half_height, col * frame.half_width
 
 
-def emission_nebula(
-    rng: np.random.RandomState, canvas: Canvas, *, peak: float, size: float = 1.0
-) -> Extended:
+def emission_nebula(rng: np.random.RandomState, canvas: Canvas, *, peak: float, size: float = 1.0) -> Extended:
     """Glowing clouds with filaments, dark lanes and faint outskirts that end inside the frame."""
     frame = canvas.frame
     envelope = np.zeros(canvas.shape, dtype=np.float32)
@@ -58,9 +54,7 @@ def emission_nebula(
             rng.uniform(0, np.pi),
         )
         envelope += rng.uniform(0.4, 1) * np.exp(-0.5 * distance**2)
-    outskirts = np.exp(
-        -0.5 * _blob(canvas, main, 0.2 * size, rng.uniform(0.6, 1), rng.uniform(0, np.pi)) ** 2
-    )
+    outskirts = np.exp(-0.5 * _blob(canvas, main, 0.2 * size, rng.uniform(0.6, 1), rng.uniform(0, np.pi)) ** 2)
 
     clouds = swirl(rng, canvas, fractal_noise(rng, canvas, cells=4, octaves=7, persistence=0.6), 0.02)
     filaments = swirl(rng, canvas, ridged_noise(rng, canvas, cells=4, octaves=4), 0.02)
@@ -100,17 +94,13 @@ def milky_way_band(rng: np.random.RandomState, canvas: Canvas, *, peak: float) -
     return Extended([Layer(peak * glow / np.quantile(glow, 0.999), (1.1, 1.0, 0.9))], 0.5 + glow)
 
 
-def dusty_nebula(
-    rng: np.random.RandomState, canvas: Canvas, *, dust_peak: float, core_peak: float
-) -> Extended:
+def dusty_nebula(rng: np.random.RandomState, canvas: Canvas, *, dust_peak: float, core_peak: float) -> Extended:
     """Brownish dust over nearly the whole frame, down to nothing where it is thinnest, around a blue core."""
     thickness = fractal_noise(rng, canvas, cells=3, octaves=7, persistence=0.5)
     thickness = swirl(rng, canvas, thickness, 0.03)
     centre = _centre(rng, canvas.frame, 0.4)
     texture = fractal_noise(rng, canvas, cells=6, octaves=6, persistence=0.6)
-    distance = swirl(
-        rng, canvas, _blob(canvas, centre, 0.035, rng.uniform(0.6, 1), rng.uniform(0, np.pi)), 0.01
-    )
+    distance = swirl(rng, canvas, _blob(canvas, centre, 0.035, rng.uniform(0.6, 1), rng.uniform(0, np.pi)), 0.01)
     core = core_peak * np.exp(0.35 * texture) * np.exp(-0.5 * (distance / 3.5) ** 2) / (1 + distance**2)
     # The thinnest tenth outside the core is bare sky: without it no method could know the level of the sky.
     thinnest = np.quantile(thickness[core < 0.1], 0.1) if np.any(core < 0.1) else thickness.min()
@@ -180,8 +170,6 @@ def landscape_foreground(rng: np.random.RandomState, canvas: Canvas, n_channels:
         lamps += rng.uniform(2, 25) / (1 + distance**2) ** 2
     light = [
         canvas.to_pixels(ground * dark + lamps * warm)
-        for dark, warm in zip(
-            np.array([1.0, 0.95, 0.9]) @ mixing, np.array([1.7, 1.0, 0.4]) @ mixing, strict=True
-        )
+        for dark, warm in zip(np.array([1.0, 0.95, 0.9]) @ mixing, np.array([1.7, 1.0, 0.4]) @ mixing, strict=True)
     ]
     return Foreground(canvas.to_pixels(coverage), np.stack(light, axis=-1))

@@ -161,9 +161,7 @@ def _celestial_light(
     return light
 
 
-def _expose(
-    sky: np.ndarray, objects: np.ndarray, sigma: np.ndarray, rng: np.random.RandomState
-) -> np.ndarray:
+def _expose(sky: np.ndarray, objects: np.ndarray, sigma: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
     """Add noise whose variance is proportional to the light, sigma^2 at the mean sky."""
     image = np.empty(sky.shape)
     for channel, scatter in enumerate(sigma):

@@ -48,9 +48,7 @@ def draw_stars(
     colours = np.stack([1 + warmth, np.ones(n_stars), 1 - warmth], axis=1) @ channel_mixing(n_channels)
 
     faint = peaks < _FAINT * noise
-    light = _faint_stars(
-        (frame.height, frame.width), rows[faint], cols[faint], peaks[faint, None] * colours[faint]
-    )
+    light = _faint_stars((frame.height, frame.width), rows[faint], cols[faint], peaks[faint, None] * colours[faint])
     for row, col, peak, colour in zip(
         rows[~faint], cols[~faint], peaks[~faint], colours[~faint].astype(np.float32), strict=True
     ):
@@ -94,9 +92,7 @@ def _faint_stars(shape: tuple[int, int], rows: np.ndarray, cols: np.ndarray, pea
             points += np.bincount(index, (share * flux[:, channel])[inside], minlength=points.size)
         # The sharing itself blurs by a variance of about 1/6 pixel^2.
         width = np.sqrt(sigma**2 - 1 / 6)
-        light[..., channel] = gaussian_filter(
-            points.reshape(shape).astype(np.float32), width, mode="constant"
-        )
+        light[..., channel] = gaussian_filter(points.reshape(shape).astype(np.float32), width, mode="constant")
     return light
 
 

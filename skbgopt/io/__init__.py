@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ImageFormatError", "ImageMetadata", "read_image", "write_image"]
 
 
-def read_image(
-    path: str | os.PathLike[str], *, hdu: int | str | None = None
-) -> tuple[np.ndarray, ImageMetadata]:
+def read_image(path: str | os.PathLike[str], *, hdu: int | str | None = None) -> tuple[np.ndarray, ImageMetadata]:
     """Read the image of a FITS, XISF or TIFF file.
 
     The format is recognised by the file's content, whatever its suffix.

@@ -36,9 +36,7 @@ def read_fits(path: Path, *, hdu: int | str | None = None) -> tuple[np.ndarray, 
     metadata = ImageMetadata(
         format="fits",
         dtype=image.dtype,
-        bayer_pattern=bayer_pattern_or_none(
-            *(header.get(key) for key in ("BAYERPAT", "COLORTYP", "CFAPAT", "FILTER"))
-        ),
+        bayer_pattern=bayer_pattern_or_none(*(header.get(key) for key in ("BAYERPAT", "COLORTYP", "CFAPAT", "FILTER"))),
         layout=layout,
         compressed=compressed,
         header=header,
@@ -103,15 +101,11 @@ def _repaired(header: fits.Header, path: Path) -> fits.Header:
         kept.append(card, end=True)
     for cards, what in ((repaired, "repaired"), (dropped, "dropped")):
         if cards:
-            warnings.warn(
-                f"{path}: {what} FITS cards that break the standard: {', '.join(cards)}.", stacklevel=2
-            )
+            warnings.warn(f"{path}: {what} FITS cards that break the standard: {', '.join(cards)}.", stacklevel=2)
     return kept
 
 
-def write_fits(
-    path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool
-) -> None:
+def write_fits(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool) -> None:
     """Write an image as the primary HDU, or as tiles in HDU 1; a name that ends with .gz is gzipped."""
     gzipped = path.suffix.lower() == ".gz"
     tiled = not gzipped and (compress or metadata.compressed or path.suffix.lower() == ".fz")

@@ -79,6 +79,5 @@ def format_of_suffix(path: Path) -> FileFormat:
             return file_format
     suffixes = " ".join(suffix for file_format in FORMATS for suffix in file_format.suffixes)
     raise ImageFormatError(
-        f"write_image chooses the format by the suffix, one of {suffixes}. "
-        f"Got {path.name!r} instead; rename it."
+        f"write_image chooses the format by the suffix, one of {suffixes}. Got {path.name!r} instead; rename it."
     )

@@ -75,18 +75,12 @@ def _check_page(page: tifffile.TiffPage, n_pages: int, path: Path) -> None:
     check_declared_size(path, page.nbytes, sum(page.databytecounts) if plain else None)
 
 
-def write_tiff(
-    path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool
-) -> None:
+def write_tiff(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool) -> None:
     """Write one page, planar if it was read from planes."""
     tags = metadata.tiff or TiffTags()
-    planar = (
-        image.ndim == 3 and image.shape[2] == 3 and metadata.format == "tiff" and metadata.layout == "CHW"
-    )
+    planar = image.ndim == 3 and image.shape[2] == 3 and metadata.format == "tiff" and metadata.layout == "CHW"
     pixels = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
-    orientation = (
-        [] if tags.orientation is None else [(_ORIENTATION_TAG, _SHORT, 1, int(tags.orientation), True)]
-    )
+    orientation = [] if tags.orientation is None else [(_ORIENTATION_TAG, _SHORT, 1, int(tags.orientation), True)]
     tifffile.imwrite(
         path,
         np.ascontiguousarray(np.moveaxis(pixels, -1, 0) if planar else pixels),

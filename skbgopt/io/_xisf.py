@@ -127,9 +127,7 @@ def _read_pixels(reader: _Reader, element: ElementTree.Element, path: Path) -> n
     return native(image[..., 0] if shape[0] == 1 else image)
 
 
-def _kept_parts(
-    reader: _Reader, root: ElementTree.Element, image: ElementTree.Element, path: Path
-) -> XisfParts:
+def _kept_parts(reader: _Reader, root: ElementTree.Element, image: ElementTree.Element, path: Path) -> XisfParts:
     properties = root.findall(_tag("Metadata"))[0]
     others = [element for element in root if element is not image and element is not properties]
     parts = XisfParts({name: image.attrib[name] for name in _KEPT_ATTRIBUTES if name in image.attrib})
@@ -144,9 +142,7 @@ def _kept_parts(
             except Exception:
                 lost.append(_name(element))
     if lost:
-        warnings.warn(
-            f"{path}: XISF elements that write_image will not keep: {', '.join(lost)}.", stacklevel=2
-        )
+        warnings.warn(f"{path}: XISF elements that write_image will not keep: {', '.join(lost)}.", stacklevel=2)
     return parts
 
 
@@ -161,9 +157,7 @@ def _bayer_pattern(elements: list[ElementTree.Element]) -> str | None:
     return bayer_pattern_or_none(*keywords, *arrays, *properties)
 
 
-def write_xisf(
-    path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool
-) -> None:
+def write_xisf(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool) -> None:
     """Write one image, then put the kept elements into the header that the package wrote."""
     pixels = native(image if image.ndim == 3 else image[..., np.newaxis])
     elements, file_elements = _elements_to_write(metadata, extra)

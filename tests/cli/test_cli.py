@@ -41,9 +41,7 @@ def test_help_imports_nothing_heavy(arguments):
         "finally:\n    print('HEAVY', sorted(set(sys.modules) & "
         "{'torch', 'sklearn', 'astropy', 'matplotlib', 'scipy', 'numpy'}))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
 
 

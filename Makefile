@@ -1,0 +1,40 @@
+# Everything is set up in .venv by whichever target needs it; a change of the pins sets it up again.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+IMAGE ?=
+DEMO_DIR ?= demo
+
+.PHONY: demo test test-fast lint bench fuzz clean help
+
+help:
+	@echo "make demo [IMAGE=path]  remove the background of a made frame (or of yours) into $(DEMO_DIR)/"
+	@echo "make test               lint, type check and all tests"
+	@echo "make bench              losses and speed of the solvers, in one run"
+	@echo "make clean              remove what the others made"
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/skbgopt demo $(if $(IMAGE),"$(IMAGE)") --output-dir $(DEMO_DIR)
+
+test: lint test-fast
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Two processes, one thread each: torch's threads would wait for each other.
+test-fast: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+
+bench: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/bench_solvers.py
+
+clean:
+	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

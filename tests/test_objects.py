@@ -1,0 +1,71 @@
+"""Masks of extended objects."""
+
+import numpy as np
+import pytest
+
+from skbgopt.objects import object_mask
+
+SHAPE = (40, 60)
+
+
+def sky(n_channels=1, seed=0):
+    """Residuals that are nothing but noise of 1 sigma."""
+    return np.random.default_rng(seed).normal(size=(*SHAPE, n_channels))
+
+
+@pytest.fixture
+def nebula():
+    """A faint round nebula of 1.5 sigma on the sky, and where it is."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    inside = (y - 15) ** 2 + (x - 40) ** 2 < 64
+    return sky()[:, :, 0] + 1.5 * inside, inside
+
+
+def test_noise_is_no_object():
+    """At most 2 % of a bare sky is masked."""
+    masked = [object_mask(sky(seed=k), np.ones(SHAPE, bool)).mean() for k in range(5)]
+    assert np.mean(masked) < 0.02
+
+
+def test_a_nebula_too_faint_for_a_single_pixel_is_found(nebula):
+    """Coherent light of 1.5 sigma is masked for the greater part, and little else is."""
+    residual, inside = nebula
+    found = object_mask(residual[:, :, None], np.ones(SHAPE, bool))
+    assert found[inside].mean() > 0.9
+    assert found[~inside].mean() < 0.15
+
+
+def test_an_object_in_any_channel_is_an_object(nebula):
+    """The mask of three channels holds that of each."""
+    residual, inside = nebula
+    channels = np.stack([sky(seed=5)[:, :, 0], residual, sky(seed=6)[:, :, 0]], axis=2)
+    assert object_mask(channels, np.ones(SHAPE, bool))[inside].mean() > 0.9
+
+
+def test_holes_are_no_objects():
+    """A dark cloud, which takes light away, is not masked."""
+    residual = sky()
+    residual[10:20, 10:20] -= 5
+    assert not object_mask(residual, np.ones(SHAPE, bool))[10:20, 10:20].any()
+
+
+def test_only_usable_pixels_are_masked(nebula):
+    """What is not usable is not in the mask and its value does not matter."""
+    residual, _ = nebula
+    usable = np.ones(SHAPE, bool)
+    usable[:, :12] = False
+    usable[14:17, 39:42] = False
+    first = object_mask(residual[:, :, None], usable)
+    residual[~usable] = 1e9
+    np.testing.assert_array_equal(object_mask(residual[:, :, None], usable), first)
+    assert not first[~usable].any()
+
+
+def test_the_mask_flips_and_turns_with_the_image(nebula):
+    """Flips and the transposition of the residuals do the same to the mask."""
+    residual, _ = nebula
+    usable = np.ones(SHAPE, bool)
+    expected = object_mask(residual[:, :, None], usable)
+    for change in (np.flipud, np.fliplr, np.transpose):
+        turned = object_mask(change(residual)[:, :, None], change(usable))
+        np.testing.assert_array_equal(turned, change(expected))

@@ -1,0 +1,106 @@
+"""Block reduction."""
+
+import numpy as np
+import pytest
+
+from skbgopt import BlockReducer
+from skbgopt.reduction import block_centres, block_edges, block_fractions, reduce_blocks
+
+
+def test_edges_and_centres_of_blocks():
+    """The last block is as long as what is left, and its centre is its own."""
+    assert block_edges(10, 4).tolist() == [0, 4, 8, 10]
+    assert block_centres(10, 4).tolist() == [2, 6, 9]
+    assert block_edges(3, 8).tolist() == [0, 3]
+    assert block_centres(8, 8).tolist() == [4]
+
+
+@pytest.mark.parametrize("func", ["median", "mean"])
+def test_blocks_at_the_edge_are_not_padded(func):
+    """A constant image of any size reduces to that constant, at the far edges too."""
+    assert (reduce_blocks(np.full((13, 17, 2), 7.0), 8, func) == 7).all()
+
+
+@pytest.mark.parametrize("func", ["median", "mean"])
+def test_a_plane_reduces_to_itself_at_the_block_centres(func):
+    """Means and medians of a plane are its values at the centres, edge blocks included."""
+    rows, columns = np.mgrid[:21, :30] + 0.5
+    reduced = reduce_blocks((3 * rows + 2 * columns)[:, :, None], 8, func)[:, :, 0]
+    expected = 3 * block_centres(21, 8)[:, None] + 2 * block_centres(30, 8)
+    np.testing.assert_allclose(reduced, expected, rtol=1e-12)
+
+
+def test_fractions_count_the_weights():
+    """A full block counts 1, one with half its pixels 1/2, an edge block its share of the area."""
+    weights = np.ones((8, 12, 1))
+    weights[:4, :8] = 0
+    np.testing.assert_array_equal(block_fractions(weights, 8)[:, :, 0], [[0.5, 0.5]])
+
+
+@pytest.mark.parametrize("func", ["median", "mean"])
+def test_an_empty_block_is_nan(func):
+    """Where nothing is usable there is no value, and no warning."""
+    image = np.ones((4, 8, 1))
+    image[:, :4] = np.nan
+    np.testing.assert_array_equal(reduce_blocks(image, 4, func)[:, :, 0], [[np.nan, 1]])
+
+
+def test_median_hides_stars_smaller_than_half_a_block():
+    """31 bright pixels in an 8 x 8 block leave its median among the sky's values."""
+    image = np.full((8, 8, 1), 5.0)
+    image.ravel()[:31] = 1e6
+    assert reduce_blocks(image, 8, "median") == 5
+
+
+def test_input_is_not_changed():
+    """Sorting works on a copy."""
+    image = np.random.default_rng(0).normal(size=(16, 16, 1))
+    before = image.copy()
+    reduce_blocks(image, 4, "median")
+    np.testing.assert_array_equal(image, before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(20, 30), (20, 30, 3)])
+def test_transformer_keeps_axes_and_dtype(shape, dtype):
+    """Two axes give two, three give three, floats keep their type."""
+    reduced = BlockReducer(factor=8).fit_transform(np.ones(shape, dtype=dtype))
+    assert reduced.shape == (3, 4, *shape[2:])
+    assert reduced.dtype == dtype
+
+
+def test_missing_values_are_left_out():
+    """Zeros and NaN do not count; a pixel with one missing channel is missing in all."""
+    image = np.full((4, 4, 2), 6.0)
+    image[0, 0] = 0
+    image[1, 1, 0] = np.nan
+    image[1, 1, 1] = 1e9
+    assert (BlockReducer(factor=4, func="mean").fit_transform(image) == 6).all()
+
+
+def test_missing_values_none_counts_zeros():
+    """Without a missing value a zero is a value."""
+    image = np.array([[0.0, 4.0]])
+    reducer = BlockReducer(factor=2, func="mean", missing_values=None)
+    assert reducer.fit_transform(image).tolist() == [[2.0]]
+
+
+def test_a_factor_of_one_changes_nothing():
+    """Blocks of one pixel are the image."""
+    image = np.random.default_rng(0).normal(5, 1, (6, 7, 3))
+    np.testing.assert_array_equal(BlockReducer(factor=1).fit_transform(image), image)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"factor": 0}, r"'factor' parameter of BlockReducer.* range \[1, inf\)\. Got 0"),
+        ({"factor": 2.5}, r"'factor' parameter of BlockReducer must be an int.*Got 2\.5"),
+        ({"func": "max"}, r"'func' parameter of BlockReducer must be a str among .*Got 'max'"),
+        ({"missing_values": "none"}, r"'missing_values' parameter of BlockReducer.*Got 'none'"),
+    ],
+)
+def test_parameters_out_of_range(parameters, message):
+    """The sentence names the parameter, the range and the value."""
+    with pytest.raises(ValueError, match=message):
+        BlockReducer(**parameters).fit(np.ones((5, 5)))
