@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 IMAGE ?=
 DEMO_DIR ?= demo
 
-.PHONY: demo test test-fast lint bench fuzz clean help
+.PHONY: demo test test-fast lint bench bench-quality clean help
 
 help:
 	@echo "make demo [IMAGE=path]  remove the background of a made frame (or of yours) into $(DEMO_DIR)/"
 	@echo "make test               lint, type check and all tests"
 	@echo "make bench              losses and speed of the solvers, in one run"
+	@echo "make bench-quality      gradient left on made frames, beside what else is installed"
 	@echo "make clean              remove what the others made"
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -34,7 +35,10 @@ test-fast: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
 bench: $(VENV)/installed
-	$(BIN)/python tests/benchmarks/bench_solvers.py
+	$(BIN)/python tests/benchmarks/bench_solvers.py $(BENCH_OPTIONS)
+
+bench-quality: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/bench_quality.py $(BENCH_OPTIONS)
 
 clean:
 	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -31,7 +31,8 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
 
     The spline is fitted to every usable pixel of the block-reduced image by minimising a robust, asymmetric
     loss (see `skbgopt.losses`), which lets the model pass below stars and nebulae. The background is in the
-    image's own linear units.
+    image's own linear units. The method and the loss are Sergio Diaz's (bgoptimizer, 2021); the solver, the loss
+    scale, the object masks and the choice of the smoothing are ours.
 
     Parameters
     ----------
@@ -105,9 +106,9 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
     stretch_ : MidtonesCurve
         Pedestal, scale and midtones balance of each channel.
     loss_ : float
-        The loss of the solution.
+        The loss of the solution; with objects masked, that of the sky with alpha at most 1.
     loss_curve_ : list of float
-        What the solver minimised, step by step.
+        What the solver minimised last, step by step: for "mm" the loss and the price of bending.
     n_iter_ : int
     noise_ : ndarray of shape (n_channels,)
         Standard deviation of the sky from pixel to pixel.
@@ -122,14 +123,6 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
     image_shape_ : tuple of int
     n_features_in_ : int
         Width of the image. Images of any size may be predicted: the frame is laid on them.
-
-    Notes
-    -----
-    The method and the loss are Sergio Diaz's [1]_; solver, loss scale and choice of the smoothing are ours.
-
-    References
-    ----------
-    .. [1] S. Diaz, "bgoptimizer", 2021.
 
     Examples
     --------

@@ -32,6 +32,8 @@ _NOISE_SCALE = 2.0
 # Pixels over which the basis is made orthonormal, and on which the smoothing is chosen; both hardly gain from more.
 _BASIS_PIXELS = 4096
 _CHOICE_PIXELS = 6000
+# The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
+_STAGE_PIXELS = 16384
 # Pixels that the control points are moved on, for each of them.
 _MOVING_PIXELS_PER_POINT = 80
 # Times that objects are masked and the sky fitted again; the alpha of the last.
@@ -245,15 +247,14 @@ class _MMSolver:
         if self.settings.move_control_points:
             basis, start = _move(basis, start.cpu(), self.pixels, self.loss, penalty)
             problem = replace(_problem(basis, self.pixels, problem.values.device), penalty=penalty)
-        result = self._minimize(problem, self.loss, start)
-        coef, n_iter = result.coef, found.n_iter + result.n_iter
+        result = self._minimize(problem, self.loss, start, to_the_end=not self._masks_objects)
+        n_iter = found.n_iter + result.n_iter
         objects = np.zeros(self.prepared.usable.shape, dtype=bool)
         if self._masks_objects:
             solver = replace(self, basis=basis, problem=problem)
-            coef, objects, more = solver._fit_without_objects(coef)
-            n_iter += more
-        data_loss = float(self.loss(problem.values, problem.design @ coef.to(problem.design), problem.weights))
-        return _MMSolution(basis, coef, data_loss, result.curve, n_iter, objects)
+            result, objects = solver._fit_without_objects(result.coef)
+            n_iter += result.n_iter
+        return _MMSolution(basis, result.coef, result.loss, result.curve, n_iter, objects)
 
     @property
     def _masks_objects(self) -> bool:
@@ -261,23 +262,31 @@ class _MMSolver:
             return self.settings.loss_scale == "noise"
         return bool(self.settings.mask_objects)
 
-    def _minimize(self, problem: MMProblem, loss: BackgroundLoss, start: Tensor) -> MMResult:
+    def _minimize(self, problem: MMProblem, loss: BackgroundLoss, start: Tensor, to_the_end: bool) -> MMResult:
+        """Minimise on a sample of the pixels and, if to the end, from there on all of them."""
         max_iter, tol = self.settings.max_iter, self.settings.tol
-        return minimize_mm(problem, loss, start, max_iter=max_iter, tol=tol, callback=self.callback)
+        sample = problem.sample(_STAGE_PIXELS)
+        result = minimize_mm(sample, loss, start, max_iter=max_iter, tol=tol, callback=self.callback)
+        if sample is problem or not to_the_end:
+            return result
+        final = minimize_mm(problem, loss, result.coef, max_iter=max_iter, tol=tol, callback=self.callback)
+        return replace(final, n_iter=final.n_iter + result.n_iter)
 
-    def _fit_without_objects(self, coef: Tensor) -> tuple[Tensor, np.ndarray, int]:
+    def _fit_without_objects(self, coef: Tensor) -> tuple[MMResult, np.ndarray]:
         """Mask what lies coherently above the model and fit again, the last time with the gentle loss."""
-        usable, n_iter, problem = self.prepared.usable, 0, self.problem
+        usable, problem = self.prepared.usable, self.problem
         noise = self.pixels.noise.to(problem.values)
-        for loss in (*[self.loss] * (_OBJECT_PASSES - 1), self.gentle_loss):
+        objects, n_iter = np.zeros_like(usable), 0
+        losses = (*[self.loss] * (_OBJECT_PASSES - 1), self.gentle_loss)
+        for k, loss in enumerate(losses):
             residual = np.zeros((*usable.shape, noise.shape[1]))
             residual[usable] = ((problem.values - problem.design @ coef.to(problem.design)) / noise).cpu().numpy()
-            objects = object_mask(residual, usable)
-            if (usable & ~objects).sum() < problem.design.shape[1]:
-                return coef, np.zeros_like(usable), n_iter
-            result = self._minimize(self.without(objects), loss, coef)
+            found = object_mask(residual, usable)
+            if (usable & ~found).sum() >= problem.design.shape[1]:
+                objects = found
+            result = self._minimize(self.without(objects), loss, coef, to_the_end=k == len(losses) - 1)
             coef, n_iter = result.coef, n_iter + result.n_iter
-        return coef, objects, n_iter
+        return replace(result, n_iter=n_iter), objects
 
 
 def _problem(basis: SplineBasis, pixels: _Pixels, device: torch.device) -> MMProblem:

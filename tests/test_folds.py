@@ -11,7 +11,7 @@ SHAPES = [(30, 45), (45, 30), (40, 40), (9, 200), (3, 3), (2, 7), (1, 1), (1, 50
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_pixel_is_in_one_block_and_every_block_has_pixels(shape):
     """Labels run from 0 to the number of blocks without a gap."""
-    labels, blocks = block_labels(*shape)
+    labels, blocks = block_labels(*shape, blocks_short=3)
     assert labels.shape == shape
     np.testing.assert_array_equal(np.unique(labels), np.arange(blocks[0] * blocks[1]))
 
@@ -19,18 +19,18 @@ def test_every_pixel_is_in_one_block_and_every_block_has_pixels(shape):
 @pytest.mark.parametrize(("shape", "blocks"), [((30, 45), (3, 4)), ((45, 30), (4, 3)), ((40, 40), (3, 3))])
 def test_three_blocks_along_the_short_axis(shape, blocks):
     """Blocks are near square, three along the shorter axis."""
-    assert block_labels(*shape)[1] == blocks
+    assert block_labels(*shape, blocks_short=3)[1] == blocks
 
 
 def test_a_long_strip_has_no_more_than_nine_blocks_along_it():
     """The number of blocks, and so the cost, is bounded."""
-    assert block_labels(9, 5000)[1] == (3, 9)
+    assert block_labels(9, 5000, blocks_short=3)[1] == (3, 9)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_blocks_are_rectangles_of_like_size(shape):
     """Sides of blocks differ by one pixel at most."""
-    labels, blocks = block_labels(*shape)
+    labels, blocks = block_labels(*shape, blocks_short=3)
     rows = np.bincount(labels[:, 0] // blocks[1])
     columns = np.bincount(labels[0] % blocks[1])
     assert np.ptp(rows) <= 1

@@ -18,13 +18,14 @@ def bump(points, n_channels=1):
     return torch.stack([hill * (1 + c) for c in range(n_channels)], dim=1)
 
 
-@pytest.fixture(params=[(2, 1), (3, 1), (3, 3), (4, 2)], ids=str)
+@pytest.fixture(params=[(2, 1, 0.02), (3, 1, 0.02), (3, 3, 0.02), (4, 2, 0.02), (3, 1, 0.0), (4, 2, 0.0)], ids=str)
 def moved(request):
-    """Losses before and after, and the two bases, for an order and a number of channels."""
-    order, n_channels = request.param
+    """A basis, coefficients, the function that moves, the penalised loss: for order, channels and noise."""
+    order, n_channels, noise = request.param
     axis = torch.linspace(-1, 1, 24, dtype=torch.float64)
     points = torch.cartesian_prod(axis, axis)
     values = bump(points, n_channels)
+    values += noise * torch.randn(values.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     weights = torch.ones_like(values)
     corners = torch.linspace(-0.8, 0.8, 3, dtype=torch.float64)
     basis = spline_basis(torch.cartesian_prod(corners, corners), points, order, max(1, order // 2))
@@ -43,9 +44,9 @@ def moved(request):
 
 
 def test_moving_does_not_raise_the_loss(moved):
-    """The penalised loss after is at most that before; on a hill off the grid it is lower."""
+    """The penalised loss after is at most that before, even where the model meets most values exactly."""
     basis, coef, move, penalised = moved
-    assert penalised(*move()) < penalised(basis, coef)
+    assert penalised(*move()) <= penalised(basis, coef)
 
 
 def test_moving_repeats_itself(moved):

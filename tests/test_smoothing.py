@@ -1,29 +1,35 @@
-"""The choice of the smoothing."""
+"""The choice of the smoothing by held-out blocks."""
 
 import numpy as np
 import pytest
-import torch
 
-from skbgopt.losses import BackgroundLoss
-from skbgopt.smoothing import SMOOTHING_PATH, choose_smoothing, held_out_blocks, sky_support
-from skbgopt.solvers import MMProblem
-from skbgopt.splines import spline_basis
+from skbgopt import BackgroundSplineRegressor
+from skbgopt.smoothing import SMOOTHING_PATH
 
-LOSS = BackgroundLoss(eps=2.0, alpha=5.0, colour=0.0)
-SIDE = 36
+SHAPE = (160, 240)
 
 
-def chosen_for(sky, seed=0):
-    """The path of smoothings scored on a sky in units of its noise."""
-    axis = (torch.arange(SIDE, dtype=torch.float64) + 0.5) / SIDE * 2 - 1
-    points = torch.cartesian_prod(axis, axis)
-    noise = np.random.default_rng(seed).normal(size=len(points))
-    values = torch.from_numpy(sky(*points.numpy().T) + noise + 50)[:, None]
-    corners = torch.linspace(-0.95, 0.95, 6, dtype=torch.float64)
-    basis = spline_basis(torch.cartesian_prod(corners, corners), points, 3, 1)
-    problem = MMProblem(basis.design(points), basis.energies, values, torch.ones_like(values), 0.0)
-    labels, partitions = held_out_blocks(np.ones((SIDE, SIDE), bool))
-    return choose_smoothing(problem, torch.ones_like(values), labels, partitions, LOSS)
+def fitted_on(sky, seed=0, **parameters):
+    """The estimator with smoothing="auto" on a sky in units of the noise of a block of 4 x 4."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] / 120 - 1
+    noise = np.random.default_rng(seed).normal(0, 3, SHAPE)
+    image = 1000 + sky(y, x) + noise
+    return BackgroundSplineRegressor(downscale_factor=4, n_control_points=36, **parameters).fit(image)
+
+
+def plane(y, x):
+    """A steep plane."""
+    return 40 * x - 10 * y
+
+
+def waves(y, x):
+    """Hills and valleys of 20."""
+    return 20 * np.sin(2.5 * x) * np.cos(3 * y)
+
+
+def nebula(y, x):
+    """A bright cloud that no sky should follow."""
+    return 300 * np.exp(-((x - 0.2) ** 2 + (y + 0.3) ** 2) / 0.05)
 
 
 def test_the_path_falls_from_stiff_to_free():
@@ -34,46 +40,55 @@ def test_the_path_falls_from_stiff_to_free():
     assert (np.diff(SMOOTHING_PATH) < 0).all()
 
 
-def test_sky_support_saturates():
-    """1 on the model, symmetric, and nothing more to lose far from it."""
-    support = sky_support(torch.tensor([0.0, 3.0, -3.0, 30.0, 3000.0]))
-    assert support[0] == 1
-    assert support[1] == support[2] == pytest.approx(np.exp(-0.5))
-    assert support[3] < 1e-20
-    assert support[4] == 0
+def test_a_plane_is_no_reason_to_bend():
+    """On a plane with noise the model stays within a tenth of the pixel noise of the plane."""
+    model = fitted_on(plane)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] / 120 - 1
+    error = model.predict(np.zeros(SHAPE)) - plane(y, x) - 1000
+    assert np.std(error) < 0.1 * 3
 
 
-def test_a_plane_wants_the_stiffest_model():
-    """On a plane with noise nothing is gained by bending."""
-    path = chosen_for(lambda x, y: 10 * x - 4 * y)
-    assert path.smoothing[path.best] >= 1e-1
+def test_waves_want_a_softer_model_than_a_plane():
+    """On waves a stiff model explains less of the held-out sky, and is not taken."""
+    assert fitted_on(waves).smoothing_ < fitted_on(plane).smoothing_
 
 
-def test_a_curved_sky_wants_a_softer_model():
-    """On waves of 20 sigma a stiff model explains less of the held-out sky, and is not taken."""
-    path = chosen_for(lambda x, y: 20 * np.sin(2.5 * x) * np.cos(2 * y))
-    assert path.smoothing[path.best] < 1e-1
-    assert path.score[path.best] > path.score[0] + 0.1
+def test_waves_are_followed():
+    """The rms error on waves is below a tenth of them."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] / 120 - 1
+    error = fitted_on(waves).predict(np.zeros(SHAPE)) - waves(y, x) - 1000
+    assert np.std(error) < 0.1 * np.std(waves(y, x))
 
 
-def test_a_nebula_does_not_ask_for_a_softer_model():
-    """A bright nebula on a plane, which no sky should follow, leaves the choice within a step or two of stiff."""
-    path = chosen_for(lambda x, y: 5 * x + 300 * np.exp(-((x - 0.2) ** 2 + y**2) / 0.05))
-    assert path.smoothing[path.best] >= 1e-3
+def test_a_nebula_is_not_followed():
+    """On a plane with a bright nebula the model stays within one sigma of a pixel of the plane everywhere."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] / 120 - 1
+    error = fitted_on(lambda y, x: plane(y, x) + nebula(y, x)).predict(np.zeros(SHAPE)) - plane(y, x) - 1000
+    assert np.ptp(error) < 3
 
 
-def test_scores_are_shares():
-    """All scores lie between 0 and 1, standard errors are not negative, one per smoothing."""
-    path = chosen_for(lambda x, y: 5 * x * y)
-    assert path.score.shape == path.standard_error.shape == path.smoothing.shape == (len(SMOOTHING_PATH),)
-    assert ((path.score > 0) & (path.score <= 1)).all()
+def test_scores_and_choice():
+    """The path holds a finite score for each smoothing, and the choice is one of them."""
+    model = fitted_on(waves)
+    path = model.smoothing_path_
+    assert path.score.shape == path.standard_error.shape == path.smoothing.shape
+    assert np.isfinite(path.score).all()
     assert (path.standard_error >= 0).all()
-    assert path.score[path.best] <= path.score.max()
+    assert model.smoothing_ == path.smoothing[path.best]
+    assert path.best <= np.argmax(path.score), "never freer than the best"
 
 
-def test_blocks_that_are_not_usable_are_left_out():
-    """Labels belong to usable pixels only, in their order."""
-    usable = np.random.default_rng(0).uniform(size=(20, 30)) < 0.5
-    labels, partitions = held_out_blocks(usable)
-    assert labels.shape == (usable.sum(),)
-    assert labels.max() < partitions[0].size
+def test_a_number_is_used_as_it_is():
+    """A fixed smoothing is not searched."""
+    model = fitted_on(plane, smoothing=0.5)
+    assert model.smoothing_ == 0.5
+    assert model.smoothing_path_ is None
+
+
+@pytest.mark.parametrize("shape", [(16, 400), (400, 16), (40, 40)])
+def test_strips_and_small_images(shape):
+    """The choice works where few blocks fit along an axis."""
+    image = 100 + np.random.default_rng(0).normal(size=shape)
+    model = BackgroundSplineRegressor(n_control_points=4).fit(image)
+    assert model.smoothing_ in SMOOTHING_PATH
+    assert np.isfinite(model.predict(image)).all()

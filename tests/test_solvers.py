@@ -78,18 +78,16 @@ def test_mm_starts_where_it_is_told():
     assert len(result.curve) <= 6
 
 
-def test_mm_in_float32_finds_what_it_finds_in_float64():
-    """In the orthonormal basis single precision is enough: the losses agree to 1e-3."""
-    problem = made_problem(1e-6)
+@pytest.mark.parametrize("penalty", [1e-6, 1.0])
+def test_mm_in_float32_finds_what_it_finds_in_float64(penalty):
+    """From one start single and double precision end at losses that agree to 2e-3."""
+    problem = made_problem(penalty)
     single = MMProblem(
-        problem.design.float(),
-        problem.energies,
-        problem.values.float(),
-        problem.weights.float(),
-        problem.penalty,
+        problem.design.float(), problem.energies, problem.values.float(), problem.weights.float(), penalty
     )
-    losses = [minimize_mm(p, PUBLISHED).loss for p in (problem, single)]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+    start = anneal(problem, PUBLISHED).coef
+    losses = [minimize_mm(p, PUBLISHED, start).loss for p in (problem, single)]
+    assert losses[0] == pytest.approx(losses[1], abs=2e-3)
 
 
 def test_a_huge_penalty_leaves_the_tail_only():
@@ -100,12 +98,15 @@ def test_a_huge_penalty_leaves_the_tail_only():
 
 
 def test_the_fit_passes_below_the_nebula():
-    """A smooth model follows the sky under a nebula that covers a third of it, within twice the noise."""
+    """A smooth model follows the sky under a nebula that covers a third of it.
+
+    It settles at the 8.3 % quantile, 1.4 sigma below the middle, and no further off than as much again.
+    """
     points = pixel_grid()
     sky, _ = nebula_on_a_plane(points)
     problem = made_problem(bending_penalty(1e-2, PUBLISHED, 1))
     model = problem.design @ minimize_mm(problem, PUBLISHED).coef
-    assert (model - sky).abs().max() < 2 * 0.002
+    assert (model - sky).abs().max() < 2.8 * 0.002
 
 
 def test_annealing_finds_a_deeper_valley_than_least_squares():

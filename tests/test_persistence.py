@@ -1,0 +1,248 @@
+"""Models that are copied, pickled, saved and loaded."""
+
+import copy
+import io
+import json
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from skbgopt import BackgroundSplineRegressor
+
+VARIANTS = {
+    "default": {},
+    "published": {"loss_scale": 0.001, "solver": "adam", "max_iter": 10, "order": 2, "init": "random"},
+    "quadratic": {"order": 4, "correction": "divide", "level": "zero"},
+    "numpy scalars": {"quantile": np.float32(0.5), "n_control_points": np.int64(12), "alpha": np.float64(3)},
+    "random state": {"init": "random", "random_state": np.random.RandomState(3)},
+}
+
+
+@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS)
+def fitted(request, galaxy_frame):
+    """A fitted estimator."""
+    parameters = {"smoothing": 1e-3, "n_control_points": 16, **request.param}
+    return BackgroundSplineRegressor(**parameters).fit(galaxy_frame.image)
+
+
+@pytest.fixture(scope="module")
+def saved(galaxy_frame, tmp_path_factory):
+    """A fitted estimator and the bytes of its file."""
+    model = BackgroundSplineRegressor(smoothing=1e-3, n_control_points=9).fit(galaxy_frame.image)
+    path = tmp_path_factory.mktemp("saved") / "model.npz"
+    model.save(path)
+    return model, path.read_bytes()
+
+
+def assert_same(model, other, image):
+    """Both predict and correct the same, bit by bit."""
+    np.testing.assert_array_equal(model.predict(image), other.predict(image))
+    np.testing.assert_array_equal(model.transform(image), other.transform(image))
+    np.testing.assert_array_equal(model.inverse_transform(image), other.inverse_transform(image))
+
+
+def joblib_copy(model):
+    """Through a joblib file."""
+    file = io.BytesIO()
+    joblib.dump(model, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [lambda m: pickle.loads(pickle.dumps(m)), joblib_copy, copy.deepcopy],
+    ids=["pickle", "joblib", "deepcopy"],
+)
+def test_copies_predict_the_same(fitted, galaxy_frame, copied):
+    """Pickle, joblib and deepcopy keep the model."""
+    assert_same(fitted, copied(fitted), galaxy_frame.image)
+
+
+def test_clones_fit_the_same(fitted, galaxy_frame):
+    """A clone has the parameters and not the model, and fits to the same model."""
+    fresh = clone(fitted)
+    with pytest.raises(NotFittedError):
+        fresh.predict(galaxy_frame.image)
+    if not isinstance(fitted.random_state, np.random.RandomState):
+        fresh.set_params(random_state=0)
+        again = clone(fresh).fit(galaxy_frame.image)
+        assert_same(fresh.fit(galaxy_frame.image), again, galaxy_frame.image)
+
+
+def test_saved_models_predict_the_same(fitted, galaxy_frame, tmp_path):
+    """Save and load keep predictions, corrections, parameters and every fitted attribute but the path."""
+    fitted.save(tmp_path / "model.npz")
+    loaded = BackgroundSplineRegressor.load(tmp_path / "model.npz")
+    assert_same(fitted, loaded, galaxy_frame.image)
+    assert_same(fitted, loaded, galaxy_frame.image[:50, :70].astype(np.float64))
+    for name, value in fitted.get_params().items():
+        if not isinstance(value, np.random.RandomState):
+            assert loaded.get_params()[name] == value
+    attributes = {name for name in vars(fitted) if name.endswith("_")}
+    assert attributes == {name for name in vars(loaded) if name.endswith("_")}
+    for name in attributes - {"smoothing_path_", "stretch_", "curve_"}:
+        before, after = getattr(fitted, name), getattr(loaded, name)
+        np.testing.assert_equal(after, before)
+        assert type(after) is type(before) or np.isscalar(before)
+    assert loaded.score(galaxy_frame.image) == fitted.score(galaxy_frame.image)
+
+
+def test_loaded_models_fit_again(saved, galaxy_frame, tmp_path):
+    """What was loaded can be cloned, fitted and saved again."""
+    model, content = saved
+    (tmp_path / "model.npz").write_bytes(content)
+    loaded = BackgroundSplineRegressor.load(tmp_path / "model.npz")
+    assert_same(model, clone(loaded).fit(galaxy_frame.image), galaxy_frame.image)
+    loaded.save(tmp_path / "again.npz")
+    assert_same(model, BackgroundSplineRegressor.load(tmp_path / "again.npz"), galaxy_frame.image)
+
+
+def test_there_is_no_pickle_in_the_file(saved):
+    """Every array loads with allow_pickle=False, and the header is JSON with format and version."""
+    with np.load(io.BytesIO(saved[1]), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    assert all(array.dtype.kind in "fiubU" for array in arrays.values())
+    header = json.loads(str(arrays["header"]))
+    assert header["format"] == "skbgopt-background"
+    assert header["version"] >= 1
+
+
+@pytest.mark.parametrize("name", ["model", "model.npz", "a b.bin", "ünï.model"])
+def test_the_file_has_the_name_it_was_given(saved, tmp_path, name):
+    """No suffix is added and no half-written file is left beside it."""
+    saved[0].save(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert BackgroundSplineRegressor.load(str(tmp_path / name)).n_control_points == 9
+
+
+def test_a_save_that_fails_leaves_the_old_file(saved, tmp_path, monkeypatch):
+    """An error while writing leaves what was there, and nothing beside it."""
+    path = tmp_path / "model.npz"
+    path.write_bytes(b"old")
+
+    def full(file, **_):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="disk full"):
+        saved[0].save(path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_saving_before_fitting_raises(tmp_path):
+    """There is nothing to save."""
+    with pytest.raises(NotFittedError):
+        BackgroundSplineRegressor().save(tmp_path / "model.npz")
+
+
+def test_loading_what_does_not_exist(tmp_path):
+    """A missing file is a FileNotFoundError."""
+    with pytest.raises(FileNotFoundError):
+        BackgroundSplineRegressor.load(tmp_path / "none.npz")
+
+
+def archive_with(**changes):
+    """A valid archive whose header has some entries changed; None removes them."""
+
+    def change(content):
+        with np.load(io.BytesIO(content)) as archive:
+            arrays = dict(archive)
+        header = {**json.loads(str(arrays["header"])), **changes}
+        arrays["header"] = np.array(json.dumps({k: v for k, v in header.items() if v is not None}))
+        return npz(arrays)
+
+    return change
+
+
+def npz(arrays):
+    """Bytes of an .npz file."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def npy(array):
+    """Bytes of an .npy file."""
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+BAD_FILES = {
+    "empty": lambda _: b"",
+    "text": lambda _: b"not a model",
+    "a pickle": lambda _: pickle.dumps({"coef_": 1}),
+    "an npy": lambda _: npy(np.ones(3)),
+    "another npz": lambda _: npz({"a": np.ones(3)}),
+    "an npz with a number for a header": lambda _: npz({"header": np.array("3")}),
+    "an npz with a list for a header": lambda _: npz({"header": np.array("[1]")}),
+    "cut off": lambda content: content[: len(content) // 2],
+    "without its end": lambda content: content[:-30],
+    "flipped bits": lambda content: content[:2000] + bytes(b ^ 255 for b in content[2000:2100]) + content[2100:],
+    "another format": archive_with(format="something"),
+    "a later version": archive_with(version=99),
+    "a version that is text": archive_with(version="new"),
+    "no parameters": archive_with(parameters=None),
+    "an unknown parameter": archive_with(parameters={"colour": "red"}),
+    "parameters that are a list": archive_with(parameters=[1, 2]),
+    "no fitted values": archive_with(fitted=None),
+    "no curves": archive_with(curves=None),
+    "a curve of another type": archive_with(curves={"stretch_": {"type": "Nope"}, "curve_": {"type": "Nope"}}),
+    "curves that are a list": archive_with(curves=[]),
+}
+
+
+@pytest.mark.parametrize("damage", BAD_FILES.values(), ids=BAD_FILES)
+def test_files_that_are_no_model(saved, tmp_path, damage):
+    """One sentence, with the file's name, as a ValueError."""
+    path = tmp_path / "model.npz"
+    path.write_bytes(damage(saved[1]))
+    with pytest.raises(ValueError, match=r"model\.npz is not a model saved by BackgroundSplineRegressor") as caught:
+        BackgroundSplineRegressor.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_byte_of_the_directory_matters_or_not(saved, tmp_path):
+    """Any byte of the archive's directory changed gives the model as it was or a ValueError, nothing else."""
+    model, content = saved
+    start = content.index(b"PK\x01\x02")
+    expected = model.predict(np.zeros((20, 30, 3)))
+    for position in range(start, start + 60):
+        damaged = bytearray(content)
+        damaged[position] ^= 1
+        (tmp_path / "model.npz").write_bytes(bytes(damaged))
+        try:
+            loaded = BackgroundSplineRegressor.load(tmp_path / "model.npz")
+        except ValueError:
+            continue
+        np.testing.assert_array_equal(loaded.predict(np.zeros((20, 30, 3))), expected)
+
+
+@given(st.data())
+def test_damaged_files_raise_one_kind_of_error(saved, tmp_path_factory, data):
+    """A file with a byte changed or its end cut off loads as it was or raises ValueError, nothing else."""
+    content = bytearray(saved[1])
+    # Half of the changes hit the archive's directory at the end, where a byte changes its meaning.
+    start = data.draw(st.sampled_from([0, len(content) - 900]))
+    position = data.draw(st.integers(start, len(content) - 1))
+    if data.draw(st.booleans()):
+        content[position] ^= data.draw(st.integers(1, 255))
+    else:
+        del content[position:]
+    path = tmp_path_factory.getbasetemp() / "damaged.npz"
+    path.write_bytes(bytes(content))
+    try:
+        loaded = BackgroundSplineRegressor.load(path)
+    except ValueError:
+        return
+    probe = np.zeros((20, 30, 3))
+    np.testing.assert_array_equal(loaded.predict(probe), saved[0].predict(probe))
