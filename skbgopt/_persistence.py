@@ -76,7 +76,7 @@ def load(cls, path):
         fitted = {name: header["fitted"][name] for name in _SCALARS}
         fitted["image_shape_"] = tuple(fitted["image_shape_"])
         fitted |= {name: _curve_from_lists(header["curves"][name]) for name in _CURVE_NAMES}
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         raise ValueError(f"{path} is not a model saved by {cls.__name__} that this version reads: {error}.") from error
     arrays["loss_curve_"] = arrays["loss_curve_"].tolist()
     for name, value in {**fitted, **arrays, "smoothing_path_": None}.items():

@@ -53,7 +53,7 @@ def check_image(X, who: str) -> np.ndarray:
 
 def work_dtype(dtype: np.dtype) -> type:
     """Return the float type of the results: float64 for float64, float32 for all else."""
-    return np.float64 if dtype == np.float64 else np.float32
+    return np.float64 if dtype.kind == "f" and dtype.itemsize == 8 else np.float32
 
 
 def check_mask(mask, shape: tuple[int, ...], who: str) -> np.ndarray:

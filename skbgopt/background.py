@@ -328,12 +328,17 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
             to -1, in linear units over the sky noise and so comparable between any two settings.
         """
         selection = self._select(X, mask, sample_weight)
-        background = self.predict(selection.image)
+        background = self.predict(unwrap_image(X)[0])
         if y is None:
             return -sky_loss(selection, background)
+        truth = np.asarray(y, dtype=float)
+        if truth.shape != background.shape:
+            raise ValueError(
+                f"The background y must have the shape of the image {background.shape}, got {truth.shape}."
+            )
         values, weights, _ = selection.window(slice(None))
         weights = np.where(np.isfinite(values), weights, 0)
-        return background_r2(as_channels(background), as_channels(np.asarray(y, dtype=float)), weights)
+        return background_r2(as_channels(background), as_channels(truth), weights)
 
     def save(self, path):
         """Write parameters and fitted model to an .npz file without pickles (see `load`)."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from .control_points import grid_control_points, random_control_points
 from .losses import BackgroundLoss
 from .moving import move_control_points
-from .objects import object_mask
+from .objects import sky_weights
 from .preparation import PreparedImage
 from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
 from .solvers import (
@@ -24,7 +24,7 @@ from .solvers import (
     minimize_adam,
     minimize_mm,
 )
-from .splines import Spline, SplineBasis, minimum_degree, monomials, spline_basis
+from .splines import Spline, SplineBasis, monomials, spline_basis, tail_degree
 from .stretch import LinearCurve, MidtonesCurve
 
 # Residuals up to this many standard deviations of a reduced pixel count as sky (METHOD: the loss scale).
@@ -119,7 +119,7 @@ def fit_background(
     """
     curve, loss = _range_and_loss(prepared, settings)
     pixels = _usable_pixels(prepared, curve)
-    degree = minimum_degree(settings.order) if settings.degree is None else settings.degree
+    degree = tail_degree(settings.order, settings.degree)
     _check_enough(prepared, pixels, settings.n_control_points, degree)
     centres = torch.from_numpy(_control_points(pixels.points.numpy(), settings, random_state))
     solve = _solve_adam if settings.solver == "adam" else _solve_mm
@@ -182,16 +182,15 @@ def _solve_mm(prepared, pixels, centres, degree, curve, loss, settings, device, 
         path = solver.choose(problem, loss, *_FIRST_CHOICE)
         smoothing = path.choice
     solution = solver.solve(smoothing)
-    if settings.smoothing == "auto" and solution.objects.any():
+    if settings.smoothing == "auto" and (solution.sky < 1).any():
         # With the objects masked, held-out blocks are sky, and their score is that of the background alone.
-        path = solver.choose(solver.without(solution.objects), solver.gentle_loss, *_SECOND_CHOICE)
+        path = solver.choose(solver.weighed(solution.sky), solver.gentle_loss, *_SECOND_CHOICE)
         if path.choice != smoothing:
             smoothing = path.choice
             solution = solver.solve(smoothing)
     spline = solution.basis.spline(solution.coef.cpu())
-    return FittedBackground(
-        spline, curve, smoothing, path, solution.loss, solution.curve, solution.n_iter, solution.objects
-    )
+    objects = prepared.usable & (solution.sky < 0.5)
+    return FittedBackground(spline, curve, smoothing, path, solution.loss, solution.curve, solution.n_iter, objects)
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ class _MMSolution:
     loss: float
     curve: list[float]
     n_iter: int
-    objects: np.ndarray
+    sky: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -233,10 +232,10 @@ class _MMSolver:
         rows = slice(None, None, stride)
         return choose_smoothing(problem.rows(rows), labels[rows], partitions, fit_loss, self.loss, standard_errors)
 
-    def without(self, objects: np.ndarray) -> MMProblem:
-        """Return the problem with the objects' pixels at weight 0."""
-        sky = torch.from_numpy(~objects[self.prepared.usable]).to(self.problem.weights)
-        return replace(self.problem, weights=self.problem.weights * sky[:, None])
+    def weighed(self, sky: np.ndarray) -> MMProblem:
+        """Return the problem with the weights of a map of the sky."""
+        share = torch.from_numpy(sky[self.prepared.usable]).to(self.problem.weights)
+        return replace(self.problem, weights=self.problem.weights * share[:, None])
 
     def solve(self, smoothing: float) -> _MMSolution:
         """Fit at one smoothing: anneal, move the control points if asked to, minimise, mask objects."""
@@ -249,12 +248,12 @@ class _MMSolver:
             problem = replace(_problem(basis, self.pixels, problem.values.device), penalty=penalty)
         result = self._minimize(problem, self.loss, start, to_the_end=not self._masks_objects)
         n_iter = found.n_iter + result.n_iter
-        objects = np.zeros(self.prepared.usable.shape, dtype=bool)
+        sky = np.ones(self.prepared.usable.shape)
         if self._masks_objects:
             solver = replace(self, basis=basis, problem=problem)
-            result, objects = solver._fit_without_objects(result.coef)
+            result, sky = solver._fit_without_objects(result.coef)
             n_iter += result.n_iter
-        return _MMSolution(basis, result.coef, result.loss, result.curve, n_iter, objects)
+        return _MMSolution(basis, result.coef, result.loss, result.curve, n_iter, sky)
 
     @property
     def _masks_objects(self) -> bool:
@@ -276,17 +275,17 @@ class _MMSolver:
         """Mask what lies coherently above the model and fit again, the last time with the gentle loss."""
         usable, problem = self.prepared.usable, self.problem
         noise = self.pixels.noise.to(problem.values)
-        objects, n_iter = np.zeros_like(usable), 0
+        sky, n_iter = np.ones(usable.shape), 0
         losses = (*[self.loss] * (_OBJECT_PASSES - 1), self.gentle_loss)
         for k, loss in enumerate(losses):
             residual = np.zeros((*usable.shape, noise.shape[1]))
             residual[usable] = ((problem.values - problem.design @ coef.to(problem.design)) / noise).cpu().numpy()
-            found = object_mask(residual, usable)
-            if (usable & ~found).sum() >= problem.design.shape[1]:
-                objects = found
-            result = self._minimize(self.without(objects), loss, coef, to_the_end=k == len(losses) - 1)
+            found = sky_weights(residual, usable)
+            if found[usable].sum() >= problem.design.shape[1]:
+                sky = found
+            result = self._minimize(self.weighed(sky), loss, coef, to_the_end=k == len(losses) - 1)
             coef, n_iter = result.coef, n_iter + result.n_iter
-        return replace(result, n_iter=n_iter), objects
+        return replace(result, n_iter=n_iter), sky
 
 
 def _problem(basis: SplineBasis, pixels: _Pixels, device: torch.device) -> MMProblem:

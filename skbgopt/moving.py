@@ -73,6 +73,7 @@ def move_control_points(
             following, _ = problem.step(following, loss)
         return _State(found, problem, following, problem.penalised_loss(following, loss))
 
+    given = MMProblem(basis.design(points), basis.energies, values, weights, penalty).penalised_loss(coef, loss)
     current = state(basis.centres, basis.spline(coef)(points))
     damping = _DAMPING
     for _ in range(n_steps):
@@ -89,7 +90,7 @@ def move_control_points(
             damping *= _STIFFEN
         else:
             break
-    return current.basis, current.coef
+    return (current.basis, current.coef) if current.loss < given else (basis, coef)
 
 
 def _projected_normal_equations(state: _State, points: Tensor, loss: BackgroundLoss) -> tuple[Tensor, Tensor]:

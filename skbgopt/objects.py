@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_dilation, uniform_filter
+from scipy.ndimage import generate_binary_structure, iterate_structure, minimum_filter, uniform_filter
 
 # Residuals are averaged over windows of so many reduced pixels, so that faint extended light stands out.
 _WINDOW = 5
 # An object lies so many standard deviations of such averages above the sky, and reaches so many blocks further.
+# Between an excess of less and one of more by this many, it is an object in part.
 _SIGMAS = 3.0
+_RAMP = 1.0
 _GROWTH = 2
+_FOOTPRINT = iterate_structure(generate_binary_structure(2, 1), _GROWTH)
 # Bright stars must not smear over the windows around them.
 _CLIP = 20.0
 # The averages' sky and scatter come from these low quantiles, and no scatter below this one of independent noise
@@ -18,8 +21,8 @@ _LOW, _HIGH = 0.05, 0.20
 _LEAST_SCATTER = 1 / _WINDOW
 
 
-def object_mask(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Return where a reduced image lies coherently above its background in any channel.
+def sky_weights(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Return how far each reduced pixel is sky and not an object that lies coherently above it in any channel.
 
     Parameters
     ----------
@@ -29,10 +32,11 @@ def object_mask(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    ndarray of bool, shape (n_rows, n_columns)
-        True = object, a subset of usable.
+    ndarray of shape (n_rows, n_columns)
+        1 = sky, 0 = object, in between on the way: a pixel must not leave the fit because of a rounding error.
+        1 where not usable.
     """
-    found = np.zeros(usable.shape, dtype=bool)
+    weights = np.ones(usable.shape)
     coverage = uniform_filter(usable.astype(float), _WINDOW, mode="constant")
     for c in range(residual_sigmas.shape[2]):
         channel = np.where(usable, np.clip(residual_sigmas[:, :, c], -_CLIP, _CLIP), 0)
@@ -40,5 +44,7 @@ def object_mask(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
         low, high = np.quantile(average[usable], [_LOW, _HIGH])
         # Of a normal distribution they lie 1.645 and 0.842 sigma below the middle.
         scatter = max((high - low) / 0.803, _LEAST_SCATTER)
-        found |= average > high + 0.842 * scatter + _SIGMAS * scatter
-    return binary_dilation(found & usable, iterations=_GROWTH) & usable
+        height = (average - (high + 0.842 * scatter)) / scatter
+        weights = np.minimum(weights, np.clip((_SIGMAS - height) / (2 * _RAMP) + 0.5, 0, 1))
+    weights[~usable] = 1
+    return minimum_filter(weights, footprint=_FOOTPRINT, mode="nearest")

@@ -16,7 +16,7 @@ from ._device import resolve_device
 from .control_points import grid_control_points, random_control_points
 from .losses import BackgroundLoss
 from .solvers import MMProblem, bending_penalty, minimize_mm
-from .splines import Spline, minimum_degree, spline_basis
+from .splines import Spline, spline_basis, tail_degree
 
 
 class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -130,9 +130,8 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         used = weights > 0
-        if not used.any():
-            raise ValueError(f"{type(self).__name__} needs a sample of positive weight, all {len(X)} have weight 0.")
-        X, values, weights = X[used], y[used].reshape(used.sum(), -1).astype(float), weights[used]
+        values = y[used].reshape(used.sum(), -1).astype(float)
+        X, values, weights = _merge_copies(X[used], values, weights[used])
         self._single_output = y.ndim == 1
         low, high = X.min(axis=0), X.max(axis=0)
         self._centre = (low + high) / 2
@@ -142,7 +141,7 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         return self
 
     def _fit(self, points, values, weights, low, high):
-        degree = minimum_degree(self.order) if self.degree is None else self.degree
+        degree = tail_degree(self.order, self.degree)
         n_points = min(self.n_control_points, len(points))
         if self.init == "grid":
             centres = grid_control_points(n_points, low, high)
@@ -196,3 +195,13 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         spline = Spline.from_numpy(centres, self.coef_[:n], self.coef_[n:], self.order, self._degree)
         values = spline(torch.from_numpy((X - self._centre) / self._unit)).numpy()
         return values[:, 0] if self._single_output else values
+
+
+def _merge_copies(points: np.ndarray, values: np.ndarray, weights: np.ndarray):
+    """Return the distinct samples in a fixed order, each with the weight of its copies.
+
+    So that a weight of k and k copies are the same problem, and the order of samples does not matter.
+    """
+    samples, inverse = np.unique(np.hstack([points, values]), axis=0, return_inverse=True)
+    merged = np.bincount(inverse.ravel(), weights, len(samples))
+    return samples[:, : points.shape[1]], samples[:, points.shape[1] :], merged

@@ -71,7 +71,8 @@ def choose_smoothing(
         Smoothings, falling.
     """
     n_blocks = partitions[0].size
-    seen = (problem.weights.sum(dim=1) > 0).cpu().numpy()
+    weights = problem.weights.sum(dim=1).cpu().numpy().astype(float)
+    seen = weights > 0
     loss_sum, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
     for folds in partitions:
         for fold in np.unique(folds):
@@ -83,8 +84,8 @@ def choose_smoothing(
                 problem.rows(torch.as_tensor(rows, device=problem.values.device)) for rows in (train, test)
             )
             for k, pixel_loss in enumerate(_held_out_losses(fitted, judged, fit_loss, score_loss, path)):
-                loss_sum[k] += np.bincount(labels[test], pixel_loss, n_blocks)
-            count += np.bincount(labels[test], minlength=n_blocks)
+                loss_sum[k] += np.bincount(labels[test], weights[test] * pixel_loss, n_blocks)
+            count += np.bincount(labels[test], weights[test], n_blocks)
     return _smoothest_near_best(np.asarray(path), loss_sum, count, standard_errors)
 
 

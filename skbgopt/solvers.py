@@ -82,8 +82,11 @@ class MMProblem:
 
     def step(self, coef: Tensor, loss: BackgroundLoss) -> tuple[Tensor, tuple[float, float]]:
         """Return the minimiser of the majoriser at coef, and loss and penalty at coef."""
-        value, quadratic = loss.majorise(self.values, self.design @ coef.to(self.design), self.weights)
-        right = (self.design.T @ quadratic.pull).to(coef)
+        model = self.design @ coef.to(self.design)
+        value, quadratic = loss.majorise(self.values, model, self.weights)
+        # The system is solved for the change of the coefficients: in float32 that keeps the digits.
+        downhill = (self.design.T @ (quadratic.pull - quadratic.curvature * model)).to(coef)
+        downhill -= 2 * self.penalty * self.energies[:, None] * coef
         gram = torch.stack([(self.design * a[:, None]).T @ self.design for a in quadratic.curvature.unbind(dim=1)]).to(
             coef
         )
@@ -91,9 +94,8 @@ class MMProblem:
         # Where a function is not seen by any weighted pixel its pivot is nothing but rounding: keep it at rest.
         ridge = 1e-9 * gram.diagonal(dim1=1, dim2=2).mean(dim=1)
         gram.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
-        right = right + ridge * coef
-        following = torch.linalg.solve(gram, right.T[:, :, None])[:, :, 0].T
-        return following, (float(value), self._bending(coef))
+        change = torch.linalg.solve(gram, downhill.T[:, :, None])[:, :, 0].T
+        return coef + change, (float(value), self._bending(coef))
 
     def penalised_loss(self, coef: Tensor, loss: BackgroundLoss) -> float:
         """Return loss + penalty at coef."""
@@ -104,7 +106,8 @@ class MMProblem:
         n = self.design.shape[0]
         ones = self.design.to(torch.float64).mean(dim=0)
         gram = (self.design.T @ self.design).to(torch.float64) / n
-        return torch.linalg.lstsq(gram, ones[:, None]).solution * level.to(torch.float64)
+        gram.diagonal().add_(1e-12 * gram.diagonal().mean())
+        return torch.linalg.solve(gram, ones[:, None]) * level.to(torch.float64)
 
     def _bending(self, coef: Tensor) -> float:
         return float(self.penalty * (self.energies[:, None] * coef**2).sum())

@@ -38,6 +38,23 @@ def minimum_degree(order: int) -> int:
     return max(1, order // 2)
 
 
+def tail_degree(order: int, degree: int | None) -> int:
+    """Return the degree of the tail that a user asked for, or the smallest that will do.
+
+    Raises
+    ------
+    ValueError
+        If the bending energy of the order is not one with a tail of that degree.
+    """
+    if degree is None:
+        return minimum_degree(order)
+    if degree < order // 2:
+        raise ValueError(
+            f"The 'degree' parameter must be at least {order // 2} for order {order}. Got {degree} instead."
+        )
+    return degree
+
+
 def kernel(squared_distance: Tensor, order: int) -> Tensor:
     """Return phi(r) = r^order (odd) or r^order log r (even), from r squared.
 
@@ -194,11 +211,13 @@ def spline_basis(centres: Tensor, points: Tensor, order: int, degree: int) -> Sp
     side = monomials(centres, degree)
     null = _null_space(side)
     gram = kernel(squared_distances(centres, centres), order)
-    bands = [kernel(squared_distances(band, centres), order) @ null for band in points.split(_ROWS_AT_ONCE)]
-    bent = torch.cat(bands) * scale
+    bands = [kernel(squared_distances(band, centres), order) for band in points.split(_ROWS_AT_ONCE)]
+    values = torch.cat(bands) * scale
+    size = torch.linalg.norm(values)
+    bent = values @ null
     overlap = tail_q.T @ bent
     bent -= tail_q @ overlap
-    _, singular, rows = _truncated_svd(bent)
+    _, singular, rows = _truncated_svd(bent, size)
     weights = null @ (rows.T / singular)
     energy_form = energy_sign(order) * (weights.T @ gram @ weights)
     energies, turn = torch.linalg.eigh(0.5 * (energy_form + energy_form.T))
@@ -215,8 +234,8 @@ def spline_basis(centres: Tensor, points: Tensor, order: int, degree: int) -> Sp
     )
 
 
-def _truncated_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the thin SVD without the directions that are numerically nothing.
+def _truncated_svd(matrix: Tensor, size: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the thin SVD without the directions that are numerically nothing beside a size (the largest of them).
 
     Through the R of a QR: the matrices here are tall, and the QR costs a fraction of their SVD.
     """
@@ -225,7 +244,7 @@ def _truncated_svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return matrix.new_zeros(matrix.shape[0], k), matrix.new_zeros(k), matrix.new_zeros(k, matrix.shape[1])
     q, r = torch.linalg.qr(matrix)
     u, s, vt = torch.linalg.svd(r, full_matrices=False)
-    keep = s > _RANK_TOLERANCE * s[0]
+    keep = s > _RANK_TOLERANCE * (s[0] if size is None else size)
     return q @ u[:, keep], s[keep], vt[keep]
 
 

@@ -55,7 +55,8 @@ class MidtonesCurve:
         """Stretch linear values, clipped to [0, 1]; channels in the last axis, NaN stays NaN."""
         x = np.clip(self.normalise(values), 0, 1)
         r, m = 1 / self.target, self.midtones
-        return (1 - m) * x / ((1 - r * m) * x + (r - 1) * m)
+        # Rounding can carry the value of 1 beyond it, and out of a threshold_max of 1.
+        return np.clip((1 - m) * x / ((1 - r * m) * x + (r - 1) * m), 0, 1)
 
     def invert(self, stretched: np.ndarray) -> np.ndarray:
         """Return the linear values. Outside [0, 1] the inverse goes on along its tangents.

@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 
-from skbgopt.objects import object_mask
+from skbgopt.objects import sky_weights
 
 SHAPE = (40, 60)
+
+
+def object_mask(residual, usable):
+    """What is more object than sky."""
+    return (sky_weights(residual, usable) < 0.5) & usable
 
 
 def sky(n_channels=1, seed=0):

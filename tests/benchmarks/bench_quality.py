@@ -138,7 +138,9 @@ def _summary(table: list[dict], names: list[str]) -> None:
     if not rivals:
         return
     ratio = left[:, names.index("skbgopt")] / np.nanmin(left[:, rivals], axis=1)
-    print(f"over the best rival of each frame: geometric mean {np.exp(np.log(ratio).mean()):.2f}, worst {ratio.max():.2f}")
+    print(
+        f"over the best rival of each frame: geometric mean {np.exp(np.log(ratio).mean()):.2f}, worst {ratio.max():.2f}"
+    )
     for kind in dict.fromkeys(row["kind"] for row in table):
         of_kind = [r for r, row in zip(ratio, table, strict=True) if row["kind"] == kind]
         print(f"  {kind:11s} {np.exp(np.mean(np.log(of_kind))):.2f}")
