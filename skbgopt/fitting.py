@@ -33,9 +33,9 @@ _NOISE_SCALE = 2.0
 _BASIS_PIXELS = 4096
 _CHOICE_PIXELS = 6000
 # The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
-_STAGE_PIXELS = 16384
+_STAGE_PIXELS = 8192
 # Pixels that the control points are moved on, for each of them.
-_MOVING_PIXELS_PER_POINT = 80
+_MOVING_PIXELS_PER_POINT = 50
 # Times that objects are masked and the sky fitted again; the alpha of the last.
 _OBJECT_PASSES = 2
 _LAST_ALPHA = 1.0
@@ -268,7 +268,8 @@ class _MMSolver:
         result = minimize_mm(sample, loss, start, max_iter=max_iter, tol=tol, callback=self.callback)
         if sample is problem or not to_the_end:
             return result
-        final = minimize_mm(problem, loss, result.coef, max_iter=max_iter, tol=tol, callback=self.callback)
+        # From the sample's solution it is not far, and no valley is left to cross.
+        final = minimize_mm(problem, loss, result.coef, max_iter=max_iter, tol=tol, patience=1, callback=self.callback)
         return replace(final, n_iter=final.n_iter + result.n_iter)
 
     def _fit_without_objects(self, coef: Tensor) -> tuple[MMResult, np.ndarray]:

@@ -21,8 +21,8 @@ _ANNEALING_FACTOR = 0.6
 # The annealing steps need to find the right valley, not its floor: they run on a sample of about this many
 # pixels for each coefficient.
 _COARSE_PIXELS_PER_COEFFICIENT = 64
-# A step that gains less than tol ends the iteration, if so do the next ones.
-_PATIENCE = 3
+# Rows of a Gram matrix summed at once: they stay in the cache, which makes 300,000 rows almost three times as fast.
+_GRAM_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,7 @@ class MMProblem:
         # The system is solved for the change of the coefficients: in float32 that keeps the digits.
         downhill = (self.design.T @ (quadratic.pull - quadratic.curvature * model)).to(coef)
         downhill -= 2 * self.penalty * self.energies[:, None] * coef
-        gram = torch.stack([(self.design * a[:, None]).T @ self.design for a in quadratic.curvature.unbind(dim=1)]).to(
-            coef
-        )
+        gram = _weighted_grams(self.design, quadratic.curvature).to(coef)
         gram.diagonal(dim1=1, dim2=2).add_(2 * self.penalty * self.energies)
         # Where a function is not seen by any weighted pixel its pivot is nothing but rounding: keep it at rest.
         ridge = 1e-9 * gram.diagonal(dim1=1, dim2=2).mean(dim=1)
@@ -111,6 +109,15 @@ class MMProblem:
 
     def _bending(self, coef: Tensor) -> float:
         return float(self.penalty * (self.energies[:, None] * coef**2).sum())
+
+
+def _weighted_grams(design: Tensor, weights: Tensor) -> Tensor:
+    """Return design.T @ diag(w) @ design for each column w of the weights, shape (n_channels, n, n)."""
+    n_channels, n = weights.shape[1], design.shape[1]
+    total = design.new_zeros(n_channels * n, n)
+    for rows, w in zip(design.split(_GRAM_ROWS), weights.split(_GRAM_ROWS), strict=True):
+        total.addmm_((w[:, :, None] * rows[:, None, :]).reshape(-1, n_channels * n).T, rows)
+    return total.reshape(n_channels, n, n)
 
 
 def bending_penalty(smoothing: float, loss: BackgroundLoss, n_channels: int) -> float:
@@ -142,6 +149,7 @@ def minimize_mm(
     *,
     max_iter: int = 1000,
     tol: float = 5e-5,
+    patience: int = 3,
     callback: Callback | None = None,
 ) -> MMResult:
     """Minimise a penalised loss by majorise-minimise.
@@ -160,6 +168,8 @@ def minimize_mm(
     max_iter : int
     tol : float
         Stop when steps lower the loss by less.
+    patience : int
+        As many steps in a row.
     callback : callable, optional
         Called with the step and the loss; a true answer stops.
 
@@ -184,7 +194,7 @@ def minimize_mm(
             best, fallback, best_loss, best_total = point, following, data_loss, total
         curve.append(best_total)
         stalled = stalled + 1 if gain < tol else 0
-        if stalled >= _PATIENCE or (callback is not None and callback(k, best_loss)):
+        if stalled >= patience or (callback is not None and callback(k, best_loss)):
             break
         if gain <= 0 and momentum > 1:
             momentum, point, previous = 1.0, fallback, fallback
