@@ -7,11 +7,11 @@ from time import perf_counter
 
 import numpy as np
 import pytest
-from command import FAST, argument, names, run
 
 from skbgopt import BackgroundSplineRegressor, __version__, make_sky_image, read_image, write_image
 from skbgopt.cli._options import DEFAULTS, PRESETS
 from skbgopt.cli._report import number_format, statistics_line
+from tests.cli.command import FAST, argument, names, run
 
 LANDSCAPE = "integration_cielo_h_LinearFit_v2.xisf"
 LANDSCAPE_MASK = "integration_cielo_h_LinearFit_mask_v2.xisf"

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from command import FAST, names, run
 
 from skbgopt import BackgroundSplineRegressor, write_image
 from skbgopt.cli import _run
 from skbgopt.cli._outputs import all_or_none
+from tests.cli.command import FAST, names, run
 
 
 @pytest.fixture

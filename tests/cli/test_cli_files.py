@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
-from command import FAST, names, run
 
 from skbgopt import BackgroundSplineRegressor, __version__, read_image, write_image
 from skbgopt.cli._mosaic import join_mosaic, split_mosaic
 from skbgopt.cli._options import DEFAULTS
 from skbgopt.cli._outputs import output_suffix, split_suffix
+from tests.cli.command import FAST, names, run
 
 OUTPUTS = ["{}_bgModel.{}", "{}_bgSubtracted.{}"]
 

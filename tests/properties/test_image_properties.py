@@ -5,7 +5,16 @@ import torch
 from hypothesis import assume, example, given, settings, target
 from hypothesis import strategies as st
 from sklearn.base import clone
-from strategies import (
+
+from skbgopt import BackgroundSplineRegressor, BlockReducer, MidtonesStretch
+from skbgopt.folds import block_labels, diagonal_folds
+from skbgopt.frame import ImageFrame
+from skbgopt.lattice import evaluate_on_lattice
+from skbgopt.noise import sky_noise
+from skbgopt.reduction import block_fractions, reduce_blocks
+from skbgopt.splines import Spline, minimum_degree, monomials
+from skbgopt.stretch import MidtonesCurve
+from tests.properties.strategies import (
     block_factors,
     finite_linear,
     generator,
@@ -17,15 +26,6 @@ from strategies import (
     seeds,
     sky_images,
 )
-
-from skbgopt import BackgroundSplineRegressor, BlockReducer, MidtonesStretch
-from skbgopt.folds import block_labels, diagonal_folds
-from skbgopt.frame import ImageFrame
-from skbgopt.lattice import evaluate_on_lattice
-from skbgopt.noise import sky_noise
-from skbgopt.reduction import block_fractions, reduce_blocks
-from skbgopt.splines import Spline, minimum_degree, monomials
-from skbgopt.stretch import MidtonesCurve
 
 
 def slow_reduction(image, factor, func):

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from hypothesis import assume, given, target
 from hypothesis import strategies as st
-from strategies import generator, loss_terms, pixels_and_model, seeds
 
 from skbgopt.losses import _ROUNDING, BackgroundLoss
 from skbgopt.solvers import MMProblem
 from skbgopt.splines import spline_basis
+from tests.properties.strategies import generator, loss_terms, pixels_and_model, seeds
 
 # |r| rounded off within this share of eps costs at most half of it, times 1 + alpha, over eps.
 HALF_ROUNDING = _ROUNDING / 2

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from hypothesis import example, given, target
 from hypothesis import strategies as st
-from strategies import boxes, generator, oblong_boxes, orders, scattered_points, seeds
 
 from skbgopt.control_points import grid_control_points, random_control_points
 from skbgopt.solvers import interpolate
@@ -17,6 +16,7 @@ from skbgopt.splines import (
     spline_basis,
     squared_distances,
 )
+from tests.properties.strategies import boxes, generator, oblong_boxes, orders, scattered_points, seeds
 
 
 def sorted_rows(points):
