@@ -37,7 +37,7 @@ _STAGE_PIXELS = 8192
 # Pixels that the control points are moved on, for each of them.
 _MOVING_PIXELS_PER_POINT = 50
 # Times that objects are masked and the sky fitted again; the alpha of the last.
-_OBJECT_PASSES = 2
+_OBJECT_PASSES = 3
 _LAST_ALPHA = 1.0
 # Blocks along the shorter axis and standard errors of the choice of the smoothing: at first, when nebulae still
 # reward models that follow them and only wide blocks tell, and once they are masked (docs/method.md has the table).

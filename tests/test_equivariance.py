@@ -86,7 +86,7 @@ def test_half_the_size_without_a_shift():
 @pytest.mark.parametrize("kind", ["galaxy", "oiii"])
 def test_half_the_size(kind, parameters):
     """With medians of blocks, which differ in their noise, the rms difference is below 0.1 sigma."""
-    difference = half_size_difference(kind, (480, 720), parameters)
+    difference = half_size_difference(kind, (960, 1440), parameters)
     assert (np.sqrt(np.mean(difference**2, axis=(0, 1))) <= 0.1).all()
 
 
