@@ -18,7 +18,7 @@ def resolve_device(device: str) -> torch.device:
     if device != "auto":
         try:
             return _working(device)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
+        except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(
                 f"The device {device!r} does not work here ({reason}): use device='auto' or 'cpu'."

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
+from ._atomic import replacing
 from .stretch import LinearCurve, MidtonesCurve
 
 _FORMAT = "skbgopt-background"
@@ -38,6 +40,11 @@ _SCALARS = (
 )
 _CURVES = {"MidtonesCurve": MidtonesCurve, "LinearCurve": LinearCurve}
 _CURVE_NAMES = ("stretch_", "curve_")
+# What numpy, zipfile and json raise for a damaged or a wrong file.
+_DAMAGE = (
+    ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, RuntimeError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def save(estimator, path) -> None:
@@ -54,34 +61,55 @@ def save(estimator, path) -> None:
         "curves": {name: _curve_to_lists(curve) for name, curve in curves.items()},
     }
     arrays = {name: np.asarray(getattr(estimator, name)) for name in _ARRAYS}
-    path = Path(path)
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, header=np.array(json.dumps(header, default=_plain)), allow_pickle=False, **arrays)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(Path(path), overwrite=True) as temporary, temporary.open("wb") as file:
+        np.savez(file, header=np.array(json.dumps(header, default=_plain)), allow_pickle=False, **arrays)
 
 
 def load(cls, path):
     """Return the estimator in the file."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             header = json.loads(str(archive["header"]))
             arrays = {name: archive[name] for name in _ARRAYS}
-        if header["format"] != _FORMAT or header["version"] > _VERSION:
+        if header["format"] != _FORMAT or not 1 <= header["version"] <= _VERSION:
             raise ValueError(f"format {header['format']} version {header['version']}")
         estimator = cls(**header["parameters"])
+        estimator._validate_params()
         fitted = {name: header["fitted"][name] for name in _SCALARS}
         fitted["image_shape_"] = tuple(fitted["image_shape_"])
         fitted |= {name: _curve_from_lists(header["curves"][name]) for name in _CURVE_NAMES}
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
-        raise ValueError(f"{path} is not a model saved by {cls.__name__} that this version reads: {error}.") from error
+        _check_consistent(fitted, arrays)
+    except _DAMAGE as error:
+        reason = "it holds no such arrays" if "pickle" in str(error) else str(error)
+        raise ValueError(f"{path} is not a model saved by {cls.__name__} that this version reads: {reason}.") from error
     arrays["loss_curve_"] = arrays["loss_curve_"].tolist()
     for name, value in {**fitted, **arrays, "smoothing_path_": None}.items():
         setattr(estimator, name, value)
     return estimator
+
+
+def _check_consistent(fitted: dict, arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError unless the parts are finite and fit together."""
+    height, width, n_channels = fitted["image_shape_"]
+    order, degree = fitted["order_"], fitted["degree_"]
+    if not (1 <= order <= 9 and order // 2 <= degree <= 9 and min(height, width, n_channels) > 0):
+        raise ValueError(f"order {order}, degree {degree}, image shape {fitted['image_shape_']}")
+    n_points = len(arrays["control_points_"])
+    shapes = {
+        "control_points_": (n_points, 2),
+        "coef_": (n_points + (degree + 1) * (degree + 2) // 2, n_channels),
+        "background_level_": (n_channels,),
+    }
+    parts = {name: arrays[name] for name in shapes}
+    for name in _CURVE_NAMES:
+        for key, value in vars(fitted[name]).items():
+            parts[f"{name}.{key}"] = np.asarray(value, dtype=float)
+            shapes[f"{name}.{key}"] = () if key == "target" else (n_channels,)
+    for name, array in parts.items():
+        if array.shape != shapes[name] or array.dtype != np.float64 or not np.isfinite(array).all():
+            raise ValueError(
+                f"{name} must hold finite float64 of shape {shapes[name]}, got {array.dtype} {array.shape}"
+            )
 
 
 def _curve_to_lists(curve) -> dict:

@@ -46,6 +46,10 @@ def check_image(X, who: str) -> np.ndarray:
             f"{who} takes one image of shape (height, width) or (height, width, n_channels), "
             f"got shape {array.shape}: use EachImage or a loop for several."
         )
+    if array.ndim == 3 and array.shape[0] <= 4 and min(array.shape[1:]) > 16:
+        raise ValueError(
+            f"{who} takes images with the channels last, got shape {array.shape}: use numpy.moveaxis(image, 0, -1)."
+        )
     if array.size == 0:
         raise ValueError(f"{who} needs at least one pixel, got shape {array.shape}.")
     return array
@@ -88,6 +92,8 @@ def check_weights(sample_weight, shape: tuple[int, ...], who: str) -> np.ndarray
         If the shape does not fit or a weight is outside [0, 1] or not finite.
     """
     weight = np.asarray(sample_weight)
+    if weight.dtype.kind not in "fiub":
+        raise TypeError(f"The sample_weight of {who} must hold real numbers, got dtype {weight.dtype}.")
     weight = weight.astype(work_dtype(weight.dtype), copy=False)
     if weight.shape not in (shape[:2], shape, (*shape[:2], 1)):
         raise ValueError(f"The sample_weight of {who} must have the shape {shape[:2]} or {shape}, got {weight.shape}.")

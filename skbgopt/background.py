@@ -142,17 +142,17 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         "order": [Interval(Integral, 1, 9, closed="both")],
         "degree": [Interval(Integral, 0, 9, closed="both"), None],
         "init": [StrOptions({"grid", "random"})],
-        "smoothing": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "smoothing": [Interval(Real, 0, 1e9, closed="both"), StrOptions({"auto"})],
         "quantile": [Interval(Real, 0, 1, closed="right")],
         "threshold_min": [Interval(Real, None, None, closed="neither")],
         "threshold_max": [Interval(Real, None, None, closed="neither")],
         "missing_values": MISSING_CONSTRAINT,
         "downscale_factor": [Interval(Integral, 1, None, closed="left")],
         "downscale_func": [StrOptions({"median", "mean"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "loss_scale": [Interval(Real, 0, None, closed="neither"), StrOptions({"noise"})],
+        "alpha": [Interval(Real, 0, 1e6, closed="both")],
+        "loss_scale": [Interval(Real, 1e-9, 1e9, closed="both"), StrOptions({"noise"})],
         "solver": [StrOptions({"mm", "adam"})],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [Interval(Real, 0, 10, closed="right")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "mask_objects": ["boolean", StrOptions({"auto"})],
@@ -240,6 +240,8 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         ValueError
             If a parameter, shape or weight is out of range, or too little usable sky is left.
         """
+        if y is not None and np.asarray(y).dtype == bool:
+            raise ValueError("fit takes no y, and ignores it: pass a mask by its name, fit(X, mask=mask).")
         return self.fit_prepared(self.prepare(X, mask=mask, sample_weight=sample_weight))
 
     def prepare(self, X, *, mask=None, sample_weight=None) -> PreparedImage:
@@ -325,20 +327,26 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         -------
         float
             With y, R^2 over the usable pixels. Without, minus `skbgopt.metrics.sky_loss`: from 0 (all is sky)
-            to -1, in linear units over the sky noise and so comparable between any two settings.
+            to -1, in linear units over the sky noise and so comparable between any two settings. It is measured
+            on pixels that were fitted, so it rewards a model that follows nebulae: it cannot choose a smoothing,
+            ``smoothing="auto"`` can.
         """
         selection = self._select(X, mask, sample_weight)
         background = self.predict(unwrap_image(X)[0])
         if y is None:
             return -sky_loss(selection, background)
-        truth = np.asarray(y, dtype=float)
+        truth = check_image(y, f"The score of {type(self).__name__}").astype(float)
         if truth.shape != background.shape:
             raise ValueError(
                 f"The background y must have the shape of the image {background.shape}, got {truth.shape}."
             )
         values, weights, _ = selection.window(slice(None))
-        weights = np.where(np.isfinite(values), weights, 0)
-        return background_r2(as_channels(background), as_channels(truth), weights)
+        weights = np.where(np.isfinite(values) & np.isfinite(as_channels(truth)), weights, 0)
+        if not weights.any():
+            raise ValueError("No pixel is usable to score the background on: exclude less.")
+        return background_r2(
+            as_channels(background), np.where(np.isfinite(as_channels(truth)), as_channels(truth), 0), weights
+        )
 
     def save(self, path):
         """Write parameters and fitted model to an .npz file without pickles (see `load`)."""
@@ -397,6 +405,7 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         return image
 
     def _correct(self, X, inverse):
+        self._validate_params()
         image = self._check_fitted_image(X)
         lattice = self._lattice(image.shape[:2])
         correct = correction(self.correction, self.level, lattice.level, self.background_level_, inverse)

@@ -54,6 +54,8 @@ def sky_loss(selection: PixelSelection, background: np.ndarray) -> float:
     noise = sky_noise(reduce_blocks(values, _FACTOR, "median"), share=0.3)
     share = np.broadcast_to(block_fractions(weights, _FACTOR), residual.shape)
     usable = np.isfinite(residual) & (share > 0)
+    if not usable.any():
+        raise ValueError("No pixel is usable to score the background on: exclude less.")
     floor = np.maximum(noise, 1e-6 * np.nanmax(np.abs(residual), axis=(0, 1), initial=1e-300, where=usable))
     sigmas = np.where(usable, residual, 0) / floor
     loss = 1 - np.exp(-0.5 * (sigmas / _SKY_SIGMAS) ** 2)

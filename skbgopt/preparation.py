@@ -120,17 +120,24 @@ def prepare_image(
         frame=frame,
         curve=curve,
         noise=noise,
-        block_noise=_positive(block_noise, curve),
+        block_noise=_positive(block_noise, np.where(usable, values, np.nan)),
         excluded=excluded,
     )
 
 
-def _positive(noise: np.ndarray, curve: MidtonesCurve) -> np.ndarray:
+def _positive(noise: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Give an image without scatter (made, or strongly quantised) a noise of 1e-3 of its range.
 
-    With a scale far below what any model leaves, the loss has a valley for each pixel that is met exactly.
+    With a scale far below what any model leaves, the loss has a valley for each pixel that is met exactly. The
+    range is that between the quartiles, which no few outliers move.
     """
-    return np.where(noise > 1e-6 * curve.scale, noise, 1e-3 * curve.scale)
+    floor = np.zeros_like(noise)
+    for c in range(len(noise)):
+        channel = _finite(values[:, :, c])
+        if len(channel):
+            low, high = np.quantile(channel, [0.25, 0.75])
+            floor[c] = max(high - low, np.finfo(values.dtype).eps * np.abs(channel).max())
+    return np.where(noise > 1e-6 * floor, noise, np.maximum(1e-3 * floor, np.finfo(np.float32).tiny))
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 
 import click
 
@@ -30,4 +32,6 @@ def main() -> None:
     # Threads that wait for work must not spin: on a busy machine that slows small fits tenfold and more. OpenMP
     # reads this when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # So that a polite end leaves no temporary file, as Ctrl-C does not.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     command_line(prog_name="skbgopt")

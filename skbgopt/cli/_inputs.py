@@ -43,6 +43,9 @@ class InputFrame:
 
 def read_frame(path: Path, mask_path: Path | None, hdu: int | str | None) -> InputFrame:
     """Read an image and, if there is one, its mask."""
+    for source in (path, *([] if mask_path is None else [mask_path])):
+        if source.exists() and not (source.is_file() or source.is_dir()):
+            raise ValueError(f"{source} is no regular file: give an image file.")
     image, metadata = read_image(path, hdu=hdu)
     pattern = metadata.bayer_pattern if image.ndim == 2 else None
     if pattern is not None:

@@ -76,7 +76,7 @@ class _FloatOr(click.ParamType):
 
 
 def _hdu(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
-    return int(value) if value is not None and value.isdigit() else value
+    return int(value) if value is not None and value.isdecimal() and value.isascii() else value
 
 
 def _yes_or_no(ctx: click.Context, param: click.Parameter, value: str) -> bool | str:

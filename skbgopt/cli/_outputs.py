@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -39,13 +40,18 @@ def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite
     OSError
         If a target exists, is a directory, or its directory cannot be written to.
     ValueError
-        If a target is one of the files read.
+        If a target is one of the files read, no regular file, or the same as another.
     """
+    targets = list(targets)
+    if len({os.path.realpath(target) for target in targets}) < len(targets):
+        raise ValueError(f"Two outputs have the same path: {', '.join(map(str, targets))}: rename one.")
     for target in targets:
         if any(_is_same(target, source) for source in sources):
             raise ValueError(f"The output {target} is the input itself: choose another directory or name.")
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+        if target.exists() and not target.is_file():
+            raise ValueError(f"The output {target} is no regular file and is not replaced: choose another name.")
         if target.exists() and not overwrite:
             raise FileExistsError(f"The output {target} exists: pass --overwrite to replace it.")
         _check_directory(target.parent)
@@ -77,12 +83,27 @@ def all_or_none(targets: Iterable[Path]) -> Iterator[dict[Path, Path]]:
             staging[directory] = Path(stack.enter_context(TemporaryDirectory(prefix=".skbgopt-", dir=directory)))
         staged = {target: staging[target.parent] / target.name for target in targets}
         yield staged
-        moved: list[Path] = []
+        moved: dict[Path, Path | None] = {}
         try:
             for target, written in staged.items():
+                moved[target] = _kept_aside(target, staging[target.parent])
                 os.replace(written, target)
-                moved.append(target)
         except BaseException:
-            for target in moved:
-                target.unlink(missing_ok=True)
+            for target, older in moved.items():
+                if older is not None:
+                    os.replace(older, target)
+                elif target not in staged or not staged[target].exists():
+                    target.unlink(missing_ok=True)
             raise
+
+
+def _kept_aside(target: Path, directory: Path) -> Path | None:
+    """Keep a file that is to be replaced until all are; return where, or None if there is none."""
+    if not target.exists():
+        return None
+    older = directory / f"older-{target.name}"
+    try:
+        os.link(target, older)
+    except OSError:
+        shutil.copy2(target, older)
+    return older

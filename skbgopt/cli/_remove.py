@@ -37,7 +37,7 @@ def remove(ctx: click.Context, input_path: Path, output_dir: Path, preview: bool
         overwrite=given["overwrite"],
         save_model=given["save_model"],
         batch_size=given["batch_size"],
-        shows_progress=sys.stderr.isatty() and not quiet,
+        shows_progress=sys.stderr is not None and sys.stderr.isatty() and not quiet,
     )
     say = _say_nothing if quiet else click.echo
     if preview:

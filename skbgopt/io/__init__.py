@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skbgopt.io._atomic import replacing
+from skbgopt._atomic import replacing
 from skbgopt.io._errors import ImageFormatError
 from skbgopt.io._formats import format_of_content, format_of_suffix
 from skbgopt.io._metadata import ImageMetadata

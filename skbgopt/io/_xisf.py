@@ -163,7 +163,7 @@ def write_xisf(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fi
     elements, file_elements = _elements_to_write(metadata, extra)
     attributes = dict(metadata.xisf.attributes) if metadata.xisf is not None else {}
     attributes.setdefault("id", "image")
-    bounds = attributes.pop("bounds", "0:1")
+    bounds = attributes.pop("bounds", None) or _usual_bounds(metadata, pixels)
     if pixels.dtype.kind == "f":
         attributes["bounds"] = _true_bounds(bounds, pixels)
     # The header's length places the pixels, so a long id holds the room that the elements will take.
@@ -200,6 +200,17 @@ def _elements_to_write(
 
 def _keyword_element(name: str, value: str, comment: str) -> ElementTree.Element:
     return ElementTree.Element(_tag("FITSKeyword"), {"name": name, "value": value, "comment": comment})
+
+
+def _usual_bounds(metadata: ImageMetadata, pixels: np.ndarray) -> str:
+    """Return the range that the values come from, so that all results of one image are displayed alike.
+
+    That of the integers that the image was stored in; else 0 to 1, or to 65535 for counts.
+    """
+    dtype = np.dtype(metadata.dtype or np.float32)
+    if dtype.kind in "iu":
+        return f"0:{np.iinfo(dtype).max}"
+    return "0:1" if not (pixels > 1.5).any() else "0:65535"
 
 
 def _true_bounds(bounds: str, pixels: np.ndarray) -> str:

@@ -37,6 +37,8 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
 def _check_target(path: Path, target: Path, overwrite: bool) -> None:
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{path} is no regular file and is not replaced: choose another name.")
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "No such directory to write to", str(path.parent))
     if target.exists() and not overwrite:
