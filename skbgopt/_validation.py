@@ -28,6 +28,13 @@ def unwrap_image(X) -> tuple[object, np.ndarray | None]:
     return X, None
 
 
+def masked_as_nan(X):
+    """Return X; of a masked array a float copy with NaN where it is masked."""
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    return np.where(np.ma.getmaskarray(X), np.nan, np.ma.getdata(X).astype(work_dtype(X.dtype)))
+
+
 def check_image(X, who: str) -> np.ndarray:
     """Return X as a real array of shape (height, width) or (height, width, n_channels), not copied.
 

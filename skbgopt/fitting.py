@@ -134,8 +134,20 @@ def _range_and_loss(
         return prepared.curve, BackgroundLoss(eps=settings.loss_scale, alpha=settings.alpha)
     # The published colour term is quadratic in a range of 1; in units of the noise that range is scale / noise.
     colour = float(np.mean(prepared.block_noise / prepared.curve.scale))
-    curve = LinearCurve(prepared.curve.pedestal, prepared.block_noise)
+    curve = LinearCurve(_floor(prepared), prepared.block_noise)
     return curve, BackgroundLoss(eps=_NOISE_SCALE, alpha=settings.alpha, colour=colour)
+
+
+def _floor(prepared: PreparedImage) -> np.ndarray:
+    """Return the level below which the sky is not expected: the pedestal, if that is anywhere near the sky.
+
+    Values far below it (which mark missing pixels in some files) must not take the digits of float32.
+    """
+    values = prepared.values[prepared.usable]
+    if not len(values):
+        return prepared.curve.pedestal
+    low, middle = np.quantile(values, [0.05, 0.5], axis=0)
+    return np.maximum(prepared.curve.pedestal, low - 10 * (middle - low))
 
 
 def _usable_pixels(prepared: PreparedImage, curve: LinearCurve | MidtonesCurve) -> _Pixels:

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._validation import MISSING_CONSTRAINT, as_channels, is_missing
+from ._validation import MISSING_CONSTRAINT, as_channels, is_missing, masked_as_nan
 
 
 def block_edges(length: int, factor: int) -> np.ndarray:
@@ -78,7 +78,7 @@ class BlockReducer(TransformerMixin, BaseEstimator):
     func : {"median", "mean"}, default="median"
         The median does not see stars that cover less than half a block.
     missing_values : float or None, default=0
-        Pixels equal to it are left out, as are non-finite ones; None for none.
+        Pixels equal to it are left out, as are non-finite ones and those that a masked array masks; None for none.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class BlockReducer(TransformerMixin, BaseEstimator):
 
     def _image(self, X, reset):
         return validate_data(
-            self, X, reset=reset, dtype=[np.float64, np.float32], allow_nd=True, ensure_all_finite=False
+            self, masked_as_nan(X), reset=reset, dtype=[np.float64, np.float32], allow_nd=True, ensure_all_finite=False
         )
 
     def __sklearn_tags__(self):

@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._validation import MISSING_CONSTRAINT, as_channels, channel_samples, is_missing
+from ._validation import MISSING_CONSTRAINT, as_channels, channel_samples, is_missing, masked_as_nan
 
 # The pedestal is the order statistic at this share of the pixels, the minimum where there are fewer than its
 # inverse: one cold pixel must not move the stretch of the whole frame.
@@ -155,25 +155,24 @@ class MidtonesStretch(TransformerMixin, BaseEstimator):
         self : MidtonesStretch
         """
         self._validate_params()
-        X = self._image(X, reset=True)
+        X = self._image(masked_as_nan(X), reset=True)
         self.curve_ = MidtonesCurve.from_samples(
             channel_samples(X, is_missing(X, self.missing_values)), self.quantile, self.target
         )
         return self
 
     def transform(self, X):
-        """Return the stretched image in [0, 1]; missing pixels come back as they are."""
+        """Return the stretched image in [0, 1]; missing pixels come back as they are, masked ones masked."""
         check_is_fitted(self)
-        X = self._image(X, reset=False)
-        return self._map(X, self.curve_.apply, is_missing(X, self.missing_values))
+        return self._map(X, self.curve_.apply, self.missing_values)
 
     def inverse_transform(self, X):
         """Return the linear image of a stretched one (what was clipped stays clipped, 0 is the pedestal)."""
         check_is_fitted(self)
-        X = self._image(X, reset=False)
-        return self._map(X, self.curve_.invert, is_missing(X, None))
+        return self._map(X, self.curve_.invert, None)
 
-    def _map(self, X, curve, missing):
+    def _map(self, image, curve, missing_values):
+        X = self._image(np.ma.getdata(image), reset=False)
         channels = as_channels(X)
         if channels.shape[2] != len(self.curve_.scale):
             raise ValueError(
@@ -181,8 +180,9 @@ class MidtonesStretch(TransformerMixin, BaseEstimator):
                 f"got {channels.shape[2]}: fit it on such an image first."
             )
         mapped = curve(channels).astype(X.dtype, copy=False).reshape(X.shape)
+        missing = is_missing(X, missing_values)
         mapped[missing] = X[missing]
-        return mapped
+        return np.ma.array(mapped, mask=np.ma.getmaskarray(image)) if isinstance(image, np.ma.MaskedArray) else mapped
 
     def _image(self, X, reset):
         return validate_data(

@@ -468,3 +468,24 @@ def test_a_known_background_of_another_shape_raises(fitted, galaxy_frame):
     """score(X, y) wants y of X's shape and says so."""
     with pytest.raises(ValueError, match="shape"):
         fitted.score(galaxy_frame.image, galaxy_frame.background[:, :, 0])
+
+
+def test_sentinels_do_not_move_the_noise(galaxy_frame):
+    """A few pixels of -1e9, as some files mark missing ones, leave the model within half a sigma of the sky."""
+    image = galaxy_frame.image.astype(np.float64)
+    marked = image.copy()
+    marked[30, 40:60] = -1e9
+    difference = quick().fit(marked).predict(marked) - quick().fit(image).predict(image)
+    assert (np.sqrt(np.mean(difference**2, axis=(0, 1))) < 0.5 * galaxy_frame.noise).all()
+
+
+def test_a_mask_passed_as_y_is_refused(mono_frame):
+    """fit(image, mask) would ignore the mask."""
+    with pytest.raises(ValueError, match="mask=mask"):
+        quick().fit(mono_frame.image, mono_frame.mask)
+
+
+def test_channels_first_is_refused():
+    """The sentence says where the channels go."""
+    with pytest.raises(ValueError, match="channels last"):
+        quick().fit(np.ones((3, 60, 90)))

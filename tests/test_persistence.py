@@ -246,3 +246,32 @@ def test_damaged_files_raise_one_kind_of_error(saved, tmp_path_factory, data):
         return
     probe = np.zeros((20, 30, 3))
     np.testing.assert_array_equal(loaded.predict(probe), saved[0].predict(probe))
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("coef_", np.full((15, 3), np.nan)),
+        ("control_points_", np.zeros((4, 2))),
+        ("background_level_", np.zeros(3, dtype=complex)),
+        ("order_", 99),
+        ("degree_", 0),
+        ("image_shape_", [-5, 5, 3]),
+        ("parameters", {"level": "x"}),
+        ("version", -1),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(saved, tmp_path, part, value):
+    """A file whose parts are damaged does not load, whatever it would predict."""
+    with np.load(io.BytesIO(saved[1])) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    header = json.loads(str(arrays["header"]))
+    if part in arrays:
+        arrays[part] = value
+    elif part in header["fitted"]:
+        header["fitted"][part] = value
+    else:
+        header[part] = value
+    np.savez(tmp_path / "damaged.npz", **{**arrays, "header": np.array(json.dumps(header))})
+    with pytest.raises(ValueError, match="is not a model saved by"):
+        BackgroundSplineRegressor.load(tmp_path / "damaged.npz")

@@ -134,3 +134,14 @@ def test_parameters_out_of_range(parameters, message):
     """The sentence names the parameter, the range and the value."""
     with pytest.raises(ValueError, match=message):
         MidtonesStretch(**parameters).fit(np.ones((5, 5)))
+
+
+def test_a_masked_array_keeps_its_mask_out():
+    """Masked values do not move the curve, and come back masked."""
+    image = np.random.default_rng(0).normal(1000, 10, (60, 80))
+    masked = np.ma.array(image.copy(), mask=False)
+    masked[:, :20] = 1e6
+    masked[:, :20] = np.ma.masked
+    stretch = MidtonesStretch().fit(masked)
+    assert stretch.curve_.scale[0] == MidtonesStretch().fit(image[:, 20:]).curve_.scale[0]
+    assert np.ma.getmaskarray(stretch.transform(masked))[:, :20].all()

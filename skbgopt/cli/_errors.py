@@ -38,6 +38,9 @@ class SentenceGroup(click.Group):
         except click.Abort:
             click.echo("skbgopt: interrupted, no output was written.", err=True)
             code = INTERRUPTED
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            code = BAD_INPUT
         except click.ClickException as error:
             click.echo(f"skbgopt: {_usage_sentence(error)}", err=True)
             code = BAD_INPUT

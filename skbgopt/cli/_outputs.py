@@ -57,6 +57,14 @@ def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite
         _check_directory(target.parent)
 
 
+def check_is_no_file_name(directory: Path) -> None:
+    """Raise ValueError if a directory that does not exist yet has the name of an image."""
+    if split_suffix(directory)[1] and not directory.exists():
+        raise ValueError(
+            f"OUTPUT_DIR is a directory, {directory} looks like a file: the results are named by the input."
+        )
+
+
 def _is_same(target: Path, source: Path) -> bool:
     return target.exists() and source.exists() and os.path.samefile(target, source)
 

@@ -16,7 +16,7 @@ from skbgopt.background import BackgroundSplineRegressor
 from skbgopt.cli import _report as report
 from skbgopt.cli._inputs import InputFrame, read_frame
 from skbgopt.cli._options import DEFAULTS
-from skbgopt.cli._outputs import all_or_none, check_targets, output_suffix, split_suffix
+from skbgopt.cli._outputs import all_or_none, check_is_no_file_name, check_targets, output_suffix, split_suffix
 from skbgopt.io import write_image
 from skbgopt.io._layout import writable_pixels
 
@@ -76,6 +76,7 @@ class Removal:
 def run_removal(job: Job, say: report.Say) -> Removal:
     """Remove a background and write the results."""
     start = perf_counter()
+    check_is_no_file_name(job.output_dir)
     frame = read_frame(job.input_path, job.mask, job.hdu)
     suffix = output_suffix(job.input_path, frame.metadata.format, job.file_format)
     targets = [job.output("bgSubtracted", suffix), job.output("bgModel", suffix)]

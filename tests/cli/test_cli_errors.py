@@ -154,3 +154,29 @@ def test_installed_command_end_to_end(galaxy, folder):
     failed = subprocess.run([*call, "missing.fits"], **options)
     assert (failed.returncode, failed.stdout) == (2, "")
     assert failed.stderr == "skbgopt: No such file or directory: missing.fits\n"
+
+
+def test_an_output_directory_is_no_file_name(folder, galaxy):
+    """A file name given for the directory is refused, and nothing is made."""
+    write_image("frame.fits", galaxy.image)
+    result = run("remove", "frame.fits", "flat.fits", *FAST, code=2)
+    assert "OUTPUT_DIR is a directory" in result.stderr
+    assert not (folder / "flat.fits").exists()
+
+
+def test_two_outputs_of_one_name_are_refused(folder, galaxy):
+    """A model saved under the name of a result would overwrite it."""
+    write_image("frame.fits", galaxy.image)
+    result = run("remove", "frame.fits", *FAST, "--save-model", "./frame_bgModel.fits", code=2)
+    assert "same path" in result.stderr
+
+
+def test_older_results_stay_when_one_cannot_be_replaced(folder):
+    """If the second of two files cannot take its place, the first is the older one again."""
+    first, second = folder / "first", folder / "second"
+    first.write_text("older")
+    with pytest.raises(OSError), all_or_none([first, second]) as staged:
+        staged[first].write_text("newer")
+        second.mkdir()
+        staged[second].write_text("newer")
+    assert first.read_text() == "older"
