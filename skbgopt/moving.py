@@ -41,7 +41,7 @@ def move_control_points(
     weights: Tensor,
     loss: BackgroundLoss,
     penalty: float,
-    n_steps: int = 8,
+    n_steps: int = 6,
 ) -> tuple[SplineBasis, Tensor]:
     """Lower the penalised loss by moving the control points as well.
 
@@ -55,7 +55,7 @@ def move_control_points(
     loss : BackgroundLoss
     penalty : float
         Of the bending energy, see `MMProblem`.
-    n_steps : int, default=8
+    n_steps : int, default=6
 
     Returns
     -------
