@@ -37,10 +37,9 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
     Parameters
     ----------
     n_control_points : int, default=64
-        Control points of the spline: the finest structure it could follow. The smoothing decides what it does
-        follow, so more cost time but do little harm.
+        The finest structure that the spline could follow; more cost time, the smoothing decides the rest.
     order : int, default=4
-        Of the kernel: 1 is r, 2 is r^2 log r (the thin plate), 3 is r^3, 4 is r^4 log r, and so on.
+        Of the kernel: 1 is r, 2 is r^2 log r (the thin plate), 3 is r^3, 4 is r^4 log r, ...
     degree : int or None, default=None
         Of the polynomial that bends at no cost; None for the smallest that the order needs: 1 (a plane) up to
         order 3, 2 (a parabola, which vignettes and glows nearly are) for orders 4 and 5, and so on.
@@ -76,11 +75,9 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
     tol : float, default=5e-5
         Stop when the loss gains less.
     mask_objects : bool or "auto", default="auto"
-        Mask what lies coherently above the model and fit the rest again, the last time with alpha at most 1.
-        "auto" does so with ``loss_scale="noise"``. Only for ``solver="mm"``.
+        Mask what lies coherently above the model and fit again ("mm" only). "auto": with the noise scale.
     move_control_points : bool, default=False
-        Let ``solver="mm"`` move the control points as well, by Gauss-Newton steps. It lowers the loss where
-        there are few of them; with many and a smoothing it makes no difference to the background.
+        Let ``solver="mm"`` move the control points as well: a lower loss where they are few and free.
     correction : {"subtract", "divide"}, default="subtract"
         What `transform` does: subtract the background, or divide by the background over its median (for
         vignetting, which multiplies).
@@ -128,10 +125,8 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
     --------
     >>> from skbgopt import BackgroundSplineRegressor, make_sky_image
     >>> frame = make_sky_image("galaxy", shape=(200, 300), random_state=0)
-    >>> model = BackgroundSplineRegressor().fit(frame.image)
-    >>> model.predict(frame.image).shape
+    >>> BackgroundSplineRegressor().fit_transform(frame.image).shape
     (200, 300, 3)
-    >>> flat = model.transform(frame.image)
     """
 
     __metadata_request__fit = {"mask": True, "sample_weight": True}
@@ -230,10 +225,6 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
             True = excluded.
         sample_weight : array-like of shape (height, width) or X's, optional
             In [0, 1], 1 = use fully.
-
-        Returns
-        -------
-        self : BackgroundSplineRegressor
 
         Raises
         ------
@@ -335,18 +326,7 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         background = self.predict(unwrap_image(X)[0])
         if y is None:
             return -sky_loss(selection, background)
-        truth = check_image(y, f"The score of {type(self).__name__}").astype(float)
-        if truth.shape != background.shape:
-            raise ValueError(
-                f"The background y must have the shape of the image {background.shape}, got {truth.shape}."
-            )
-        values, weights, _ = selection.window(slice(None))
-        weights = np.where(np.isfinite(values) & np.isfinite(as_channels(truth)), weights, 0)
-        if not weights.any():
-            raise ValueError("No pixel is usable to score the background on: exclude less.")
-        return background_r2(
-            as_channels(background), np.where(np.isfinite(as_channels(truth)), as_channels(truth), 0), weights
-        )
+        return background_r2(selection, background, check_image(y, f"The score of {type(self).__name__}"))
 
     def save(self, path):
         """Write parameters and fitted model to an .npz file without pickles (see `load`)."""

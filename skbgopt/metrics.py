@@ -35,11 +35,25 @@ def gradient_left(background, truth, mask=None) -> float:
     return float(rms[0] / rms[1]) if rms[1] > 0 else float("inf")
 
 
-def background_r2(background: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
-    """Return R^2 of a background against a known one, weighted, all channels together."""
-    mean = (weights * truth).sum(axis=(0, 1)) / weights.sum(axis=(0, 1))
-    total = (weights * (truth - mean) ** 2).sum()
-    rest = (weights * (truth - background) ** 2).sum()
+def background_r2(selection: PixelSelection, background: np.ndarray, truth: np.ndarray) -> float:
+    """Return R^2 of a background against a known one over the usable pixels, all channels together.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or no pixel is usable.
+    """
+    if truth.shape != background.shape:
+        raise ValueError(f"The background y must have the shape of the image {background.shape}, got {truth.shape}.")
+    values, weights, _ = selection.window(slice(None))
+    known = as_channels(truth.astype(float))
+    weights = np.where(np.isfinite(values) & np.isfinite(known), weights, 0)
+    if not weights.any():
+        raise ValueError("No pixel is usable to score the background on: exclude less.")
+    known = np.where(weights > 0, known, 0)
+    mean = (weights * known).sum(axis=(0, 1)) / np.maximum(weights.sum(axis=(0, 1)), np.finfo(float).tiny)
+    total = (weights * (known - mean) ** 2).sum()
+    rest = (weights * (known - as_channels(background)) ** 2).sum()
     return float(1 - rest / total) if total > 0 else float(rest == 0)
 
 

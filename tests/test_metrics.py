@@ -49,11 +49,11 @@ def test_a_constant_truth_has_no_gradient():
 
 def test_r2_of_a_background(truth):
     """1 for the truth, 0 for each channel's mean, negative for worse."""
-    weights = np.ones_like(truth)
-    mean = truth.mean(axis=(0, 1)) * weights
-    assert background_r2(truth, truth, weights) == 1
-    assert background_r2(mean, truth, weights) == pytest.approx(0)
-    assert background_r2(-truth, truth, weights) < 0
+    selection = PixelSelection.from_input(np.ones_like(truth), None, None, None, "the test")
+    mean = truth.mean(axis=(0, 1)) * np.ones_like(truth)
+    assert background_r2(selection, truth, truth) == 1
+    assert background_r2(selection, mean, truth) == pytest.approx(0)
+    assert background_r2(selection, -truth, truth) < 0
 
 
 def loss_of(image, background, **given):
