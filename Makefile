@@ -5,12 +5,14 @@ BIN := $(VENV)/bin
 IMAGE ?=
 DEMO_DIR ?= demo
 
-.PHONY: demo test test-fast lint bench bench-quality clean help
+.PHONY: demo test test-fast lint fuzz bench bench-solvers bench-quality clean help
 
 help:
 	@echo "make demo [IMAGE=path]  remove the background of a made frame (or of yours) into $(DEMO_DIR)/"
 	@echo "make test               lint, type check and all tests"
-	@echo "make bench              losses and speed of the solvers, in one run"
+	@echo "make fuzz               the property tests with FUZZ_EXAMPLES=1000 examples each, and 20 minutes of bad files"
+	@echo "make bench              seconds and memory at 2, 20 and 60 megapixels, beside what else is installed"
+	@echo "make bench-solvers      losses and speed of the two solvers, in one run"
 	@echo "make bench-quality      gradient left on made frames, beside what else is installed"
 	@echo "make clean              remove what the others made"
 
@@ -34,7 +36,14 @@ lint: $(VENV)/installed
 test-fast: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
 
+fuzz: $(VENV)/installed
+	HYPOTHESIS_PROFILE=fuzz OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/properties
+	$(BIN)/python -m tests.fuzz.fuzz_files --minutes 20
+
 bench: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/bench_speed.py --command $(BENCH_OPTIONS)
+
+bench-solvers: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/bench_solvers.py $(BENCH_OPTIONS)
 
 bench-quality: $(VENV)/installed

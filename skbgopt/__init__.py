@@ -15,6 +15,8 @@ _HOMES = {
     "PolyharmonicSplineRegressor": "regression",
     "MidtonesStretch": "stretch",
     "BlockReducer": "reduction",
+    "SourceMasker": "sources",
+    "EachImage": "each_image",
     "make_sky_image": "datasets",
     "read_image": "io",
     "write_image": "io",
@@ -27,12 +29,14 @@ __all__ = [*_HOMES, "__version__"]
 if TYPE_CHECKING:  # what __getattr__ finds, for those who read types
     from .background import BackgroundSplineRegressor as BackgroundSplineRegressor
     from .datasets import make_sky_image as make_sky_image
+    from .each_image import EachImage as EachImage
     from .io import ImageFormatError as ImageFormatError
     from .io import read_image as read_image
     from .io import write_image as write_image
     from .metrics import gradient_left as gradient_left
     from .reduction import BlockReducer as BlockReducer
     from .regression import PolyharmonicSplineRegressor as PolyharmonicSplineRegressor
+    from .sources import SourceMasker as SourceMasker
     from .stretch import MidtonesStretch as MidtonesStretch
 
 

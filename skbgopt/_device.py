@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
+
+Result = TypeVar("Result")
 
 
 def resolve_device(device: str) -> torch.device:
@@ -30,6 +34,19 @@ def resolve_device(device: str) -> torch.device:
             except (RuntimeError, AssertionError) as error:
                 warnings.warn(f"The {name} device fails ({error}); fitting on the CPU.", RuntimeWarning, stacklevel=2)
     return torch.device("cpu")
+
+
+def on_device(device: str, function: Callable[[torch.device], Result]) -> Result:
+    """Return the function of the device of a name; where an automatic one fails, of the CPU, with a warning."""
+    found = resolve_device(device)
+    try:
+        return function(found)
+    except (RuntimeError, NotImplementedError) as error:
+        if device != "auto" or found.type == "cpu":
+            raise
+        reason = str(error).splitlines()[0]
+        warnings.warn(f"The {found.type} device fails ({reason}); fitting on the CPU.", RuntimeWarning, stacklevel=3)
+        return function(torch.device("cpu"))
 
 
 def _working(name: str) -> torch.device:

@@ -114,25 +114,23 @@ def check_weights(sample_weight, shape: tuple[int, ...], who: str) -> np.ndarray
 
 def is_missing(image: np.ndarray, missing_values: float | None) -> np.ndarray:
     """Return where any channel of a pixel is not finite or equals missing_values, shape (height, width)."""
-    channels = as_channels(image)
-    missing = np.zeros(channels.shape[:2], dtype=bool)
-    for c in range(channels.shape[2]):
-        channel = channels[:, :, c]
-        if image.dtype.kind == "f":
-            missing |= ~np.isfinite(channel)
-        if missing_values is not None:
-            missing |= channel == missing_values
-    return missing
+    # On all channels at once: next to each other in memory, they take a fraction of the time.
+    bad = np.zeros(image.shape, dtype=bool) if missing_values is None else image == missing_values
+    if image.dtype.kind == "f" and not (finite := np.isfinite(image)).all():
+        bad |= ~finite
+    channels = as_channels(bad)
+    if not bad.any():
+        return np.zeros(channels.shape[:2], dtype=bool)
+    return np.logical_or.reduce([channels[:, :, c] for c in range(channels.shape[2])])
 
 
-def keep_missing(band: np.ndarray, missing_values: float | None, out: np.ndarray) -> None:
-    """Copy the values that are missing (each channel for itself) from a band to the result."""
-    for missing in (
-        None if band.dtype.kind != "f" else ~np.isfinite(band),
-        None if missing_values is None else band == missing_values,
-    ):
-        if missing is not None and missing.any():
-            np.copyto(out, band, where=missing, casting="same_kind")
+def missing_values_of(band: np.ndarray, missing_values: float | None) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return where a band's values are missing (each channel for itself) and what they are there."""
+    found = [] if missing_values is None else [band == missing_values]
+    if band.dtype.kind == "f":
+        finite = np.isfinite(band)
+        found += [] if finite.all() else [~finite]
+    return [(where, band[where]) for where in found if where.any()]
 
 
 def channel_samples(image: np.ndarray, excluded: np.ndarray) -> list[np.ndarray]:

@@ -6,27 +6,18 @@ from dataclasses import fields
 from numbers import Integral, Real
 
 import numpy as np
-import torch
-from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
 
-from . import _persistence
-from ._device import resolve_device
-from ._validation import MISSING_CONSTRAINT, as_channels, check_image, unwrap_image, work_dtype
-from .correction import correct_image, correction
+from ._device import on_device
+from ._validation import MISSING_CONSTRAINT
+from .callbacks import CallbackSupportMixin, fit_steps, with_callbacks
 from .fitting import FitSettings, fit_background
-from .frame import ImageFrame
-from .lattice import Lattice, evaluate_on_lattice
-from .masks import PixelSelection
-from .metrics import background_r2, sky_loss
+from .image_model import SplineImageModel
 from .preparation import PreparedImage, prepare_image
-from .progress import fit_progress
-from .splines import Spline
 
 
-class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator):
+class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     """Model the sky background of a linear image by a polyharmonic spline and remove it.
 
     The spline is fitted to every usable pixel of the block-reduced image by minimising a robust, asymmetric
@@ -130,8 +121,6 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
     """
 
     __metadata_request__fit = {"mask": True, "sample_weight": True}
-    __metadata_request__score = {"mask": True, "sample_weight": True}
-
     _parameter_constraints = {
         "n_control_points": [Interval(Integral, 1, None, closed="left")],
         "order": [Interval(Integral, 1, 9, closed="both")],
@@ -226,6 +215,10 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         sample_weight : array-like of shape (height, width) or X's, optional
             In [0, 1], 1 = use fully.
 
+        Returns
+        -------
+        self : BackgroundSplineRegressor
+
         Raises
         ------
         ValueError
@@ -250,102 +243,20 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         )
         return prepared.within_thresholds(self.threshold_min, self.threshold_max)
 
+    @with_callbacks
     def fit_prepared(self, prepared):
         """Fit the background of an image that `prepare` has prepared; see `fit`."""
         self._validate_params()
         settings = FitSettings(**{field.name: getattr(self, field.name) for field in fields(FitSettings)})
-        with fit_progress(self.verbose, self.max_iter) as callback:
-            fitted = fit_background(
-                prepared,
-                settings,
-                resolve_device(self.device),
-                check_random_state(self.random_state),
-                callback,
+        with fit_steps(self) as callback:
+            fitted = on_device(
+                self.device,
+                lambda device: fit_background(
+                    prepared, settings, device, check_random_state(self.random_state), callback
+                ),
             )
         self._record(prepared, fitted)
         return self
-
-    def predict(self, X):
-        """Return the background on the grid of X, in linear units.
-
-        Parameters
-        ----------
-        X : array-like of shape (height, width) or (height, width, n_channels)
-            Only its shape and dtype matter; the frame fitted is laid on it.
-
-        Returns
-        -------
-        ndarray of X's shape
-            Finite everywhere; float64 for float64 images, float32 else.
-        """
-        image = self._check_fitted_image(X)
-        return self._lattice(image.shape[:2]).render(work_dtype(image.dtype)).reshape(image.shape)
-
-    def transform(self, X):
-        """Return the image without its background.
-
-        Parameters
-        ----------
-        X : array-like of shape (height, width) or (height, width, n_channels)
-
-        Returns
-        -------
-        ndarray of X's shape (np.ma with its mask for np.ma input)
-            Linear, nothing clipped. Missing pixels come back as they are; masked ones are corrected like others.
-        """
-        return self._correct(X, inverse=False)
-
-    def fit_transform(self, X, y=None, *, mask=None, sample_weight=None):
-        """Fit the background of an image and return the image without it; see `fit` and `transform`."""
-        return self.fit(X, y, mask=mask, sample_weight=sample_weight).transform(X)
-
-    def inverse_transform(self, X):
-        """Put the background back: the inverse of `transform`."""
-        return self._correct(X, inverse=True)
-
-    def score(self, X, y=None, *, mask=None, sample_weight=None):
-        """Return how well the background fits: higher is better.
-
-        Parameters
-        ----------
-        X : array-like of shape (height, width) or (height, width, n_channels)
-        y : array-like of X's shape, optional
-            The true background, if known.
-        mask, sample_weight
-            As in `fit`.
-
-        Returns
-        -------
-        float
-            With y, R^2 over the usable pixels. Without, minus `skbgopt.metrics.sky_loss`: from 0 (all is sky)
-            to -1, in linear units over the sky noise and so comparable between any two settings. It is measured
-            on pixels that were fitted, so it rewards a model that follows nebulae: it cannot choose a smoothing,
-            ``smoothing="auto"`` can.
-        """
-        selection = self._select(X, mask, sample_weight)
-        background = self.predict(unwrap_image(X)[0])
-        if y is None:
-            return -sky_loss(selection, background)
-        return background_r2(selection, background, check_image(y, f"The score of {type(self).__name__}"))
-
-    def save(self, path):
-        """Write parameters and fitted model to an .npz file without pickles (see `load`)."""
-        check_is_fitted(self)
-        _persistence.save(self, path)
-
-    @classmethod
-    def load(cls, path):
-        """Return the estimator that `save` wrote.
-
-        Raises
-        ------
-        ValueError
-            If the file is not such a model.
-        """
-        return _persistence.load(cls, path)
-
-    def _select(self, X, mask, sample_weight):
-        return PixelSelection.from_input(X, mask, sample_weight, self.missing_values, type(self).__name__)
 
     def _record(self, prepared, fitted):
         frame, spline = prepared.frame, fitted.spline
@@ -360,41 +271,4 @@ class BackgroundSplineRegressor(TransformerMixin, RegressorMixin, BaseEstimator)
         self.order_, self.degree_ = spline.order, spline.degree
         self.image_shape_ = (frame.height, frame.width, prepared.values.shape[2])
         self.n_features_in_ = frame.width
-        usable = torch.from_numpy(prepared.coordinates[prepared.usable])
-        self.background_level_ = np.median(fitted.curve.invert(spline(usable).numpy()), axis=0)
-
-    def _lattice(self, shape) -> Lattice:
-        frame, n = ImageFrame(*self.image_shape_[:2]), len(self.control_points_)
-        centres = frame.from_pixels(self.control_points_)
-        spline = Spline.from_numpy(centres, self.coef_[:n], self.coef_[n:], self.order_, self.degree_)
-
-        def model(rows, columns):
-            points = torch.from_numpy(frame.coordinates(rows, columns, shape).reshape(-1, 2))
-            return self.curve_.invert(spline(points).numpy()).reshape(len(rows), len(columns), -1)
-
-        return evaluate_on_lattice(model, shape)
-
-    def _check_fitted_image(self, X):
-        check_is_fitted(self)
-        image = check_image(unwrap_image(X)[0], type(self).__name__)
-        if as_channels(image).shape[2] != self.image_shape_[2]:
-            raise ValueError(
-                f"{type(self).__name__} was fitted on {self.image_shape_[2]} channel(s), got an image of shape "
-                f"{image.shape}: fit it on such an image first."
-            )
-        return image
-
-    def _correct(self, X, inverse):
-        self._validate_params()
-        image = self._check_fitted_image(X)
-        lattice = self._lattice(image.shape[:2])
-        correct = correction(self.correction, self.level, lattice.level, self.background_level_, inverse)
-        corrected = correct_image(as_channels(image), lattice, correct, self.missing_values).reshape(image.shape)
-        return np.ma.array(corrected, mask=np.ma.getmaskarray(X)) if isinstance(X, np.ma.MaskedArray) else corrected
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.target_tags.required = False
-        return tags
+        self.background_level_ = fitted.level

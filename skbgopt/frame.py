@@ -38,8 +38,10 @@ class ImageFrame:
         size = np.array([self.height, self.width])
         return (2 * (pixels + 0.5) - size) / size.max()
 
-    def coordinates(self, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int] | None = None) -> np.ndarray:
-        """Return the coordinates of all pairs of positions along the two axes, shape (n_rows, n_columns, 2).
+    def axes(
+        self, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the coordinates of positions along each of the two axes.
 
         Parameters
         ----------
@@ -52,4 +54,8 @@ class ImageFrame:
         half = self.half_extent
         y = (2 * np.asarray(rows, dtype=float) / height - 1) * half[0]
         x = (2 * np.asarray(columns, dtype=float) / width - 1) * half[1]
-        return np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1)
+        return y, x
+
+    def coordinates(self, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int] | None = None) -> np.ndarray:
+        """Return the coordinates of all pairs of positions along the two axes, shape (n_rows, n_columns, 2)."""
+        return np.stack(np.meshgrid(*self.axes(rows, columns, shape), indexing="ij"), axis=-1)

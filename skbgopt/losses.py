@@ -19,25 +19,40 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-# |r| is rounded off to a parabola within this share of eps, as the majoriser's curvature 1 / |r| needs.
-_ROUNDING = 0.01
+
+class Shares(NamedTuple):
+    """Weights as the loss takes them: each channel's share of its pixel, each pixel's share of the image."""
+
+    share: Tensor
+    total: Tensor
+
+    @classmethod
+    def of(cls, weights: Tensor | Shares) -> Shares:
+        """Return the shares of weights (n_pixels, n_channels), or what already are shares."""
+        if isinstance(weights, Shares):
+            return weights
+        total = weights.sum(dim=1)
+        share = weights / total.clamp_min(torch.finfo(weights.dtype).tiny)[:, None]
+        return cls(share, total / total.sum())
 
 
 @dataclass(frozen=True)
 class Quadratic:
-    """The majoriser sum over pixels and channels of curvature / 2 * f**2 - pull * f + const.
+    """The majoriser, sum over pixels and channels of curvature / 2 * d**2 - downhill * d + const for a change d.
 
     Attributes
     ----------
-    curvature, pull : Tensor of shape (n_pixels, n_channels)
+    curvature, downhill : Tensor of shape (n_pixels, n_channels)
+        ``downhill`` is minus the gradient of the loss.
     """
 
     curvature: Tensor
-    pull: Tensor
+    downhill: Tensor
 
 
 @dataclass(frozen=True)
@@ -55,62 +70,70 @@ class BackgroundLoss:
         kappa, the price of residuals that differ between channels.
     floor : bool
         Whether a model below 0 costs alpha B. Only for values that cannot be negative.
+    rounding : float
+        |r| is rounded off to a parabola within this share of eps. Each pixel is a cusp of the loss; wider ones leave
+        the solver fewer places to rest at by chance, and cost at most half the share of eps.
     """
 
     eps: float
     alpha: float = 5.0
     colour: float = 1.0
     floor: bool = True
+    rounding: float = 0.01
 
     def with_eps(self, eps: float) -> BackgroundLoss:
         """Return the same loss at another scale (used for annealing)."""
         return replace(self, eps=eps)
 
-    def __call__(self, values: Tensor, model: Tensor, weights: Tensor) -> Tensor:
+    def __call__(self, values: Tensor, model: Tensor, weights: Tensor | Shares) -> Tensor:
         """Return the loss, a scalar.
 
         Parameters
         ----------
         values, model : Tensor of shape (n_pixels, n_channels)
-        weights : Tensor of shape (n_pixels, n_channels)
+        weights : Tensor of shape (n_pixels, n_channels), or Shares
             Not negative. Their mean over channels weighs the pixel, their ratio the channels within it.
         """
-        _, total = _shares(weights)
-        return (total * self.of_pixels(values, model, weights)).sum()
+        shares = Shares.of(weights)
+        return (shares.total * self.of_pixels(values, model, shares)).sum()
 
-    def of_pixels(self, values: Tensor, model: Tensor, weights: Tensor) -> Tensor:
+    def of_pixels(self, values: Tensor, model: Tensor, weights: Tensor | Shares) -> Tensor:
         """Return the loss of each pixel, shape (n_pixels,)."""
-        share, total = _shares(weights)
+        share, total = Shares.of(weights)
         _, error = self._mean_and_error(values - model, share)
         return torch.log(self.eps + error + self.alpha * self._below_floor(model, total))[:, 0]
 
-    def majorise(self, values: Tensor, model: Tensor, weights: Tensor) -> tuple[Tensor, Quadratic]:
+    def majorise(self, values: Tensor, model: Tensor, weights: Tensor | Shares) -> tuple[Tensor, Quadratic]:
         """Return the loss at the model and the quadratic in f that lies above the loss and touches it there.
 
         By |r| <= r**2 / (2 |r_k|) + |r_k| / 2, by the tangent of the logarithm, and by the tangent of minus
-        the squared mean residual in the colour term. (Within 1 % of eps around r = 0 the quadratic belongs to
-        |r| rounded off to a parabola, which costs at most 0.5 % of eps there.)
+        the squared mean residual in the colour term. (Where |r| is rounded off, the parabola itself.)
         """
-        share, total = _shares(weights)
+        share, total = Shares.of(weights)
         residual = values - model
         mean, error = self._mean_and_error(residual, share)
-        rho = error + self.alpha * self._below_floor(model, total)
-        log = torch.log(self.eps + rho)[:, 0]
-        inverse = total[:, None] / (self.eps + rho)
-        slope = (1 + self.alpha) / residual.abs().clamp_min(_ROUNDING * self.eps)
-        colour = 2 * self.colour if values.shape[1] > 1 else 0.0
-        curvature = inverse * share * (slope + colour)
-        pull = curvature * values - inverse * share * (self.alpha + colour * mean)
+        spread = self.eps + (error + self.alpha * self._below_floor(model, total))
+        inverse = total[:, None] / spread
+        pull = inverse * share
+        slope = (1 + self.alpha) / residual.abs().clamp_min(self.rounding * self.eps)
+        if self.colour and values.shape[1] > 1:
+            slope += 2 * self.colour
+            curvature = pull * slope
+            downhill = curvature * residual - pull * (self.alpha + 2 * self.colour * mean)
+        else:
+            curvature = pull * slope
+            downhill = curvature * residual - self.alpha * pull
         if self.floor:
             lift = self.alpha * inverse.sum() * total[:, None] / model.shape[1]
-            curvature = curvature + lift / model.abs().clamp_min(_ROUNDING * self.eps)
-            pull = pull + lift
-        return (total * log).sum(), Quadratic(curvature, pull)
+            size = model.abs().clamp_min(self.rounding * self.eps)
+            curvature = curvature + lift / size
+            downhill = downhill + lift * (1 - model / size)
+        return (total * spread[:, 0].log()).sum(), Quadratic(curvature, downhill)
 
     def _mean_and_error(self, residual: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean residual over channels and E + kappa V + alpha O, both of shape (n_pixels, 1)."""
         mean = (share * residual).sum(dim=1, keepdim=True)
-        error = (share * ((1 + self.alpha) * residual.abs() - self.alpha * residual)).sum(dim=1, keepdim=True)
+        error = (1 + self.alpha) * (share * self._size(residual)).sum(dim=1, keepdim=True) - self.alpha * mean
         if self.colour and residual.shape[1] > 1:
             error = error + self.colour * (share * (residual - mean) ** 2).sum(dim=1, keepdim=True)
         return mean, error
@@ -118,11 +141,10 @@ class BackgroundLoss:
     def _below_floor(self, model: Tensor, total: Tensor) -> Tensor | float:
         if not self.floor:
             return 0.0
-        return (total[:, None] * (model.abs() - model)).sum() / model.shape[1]
+        return (total[:, None] * (self._size(model) - model)).sum() / model.shape[1]
 
-
-def _shares(weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each channel's share of its pixel (rows sum to 1) and each pixel's share of the image."""
-    total = weights.sum(dim=1)
-    share = weights / total.clamp_min(torch.finfo(weights.dtype).tiny)[:, None]
-    return share, total / total.sum()
+    def _size(self, values: Tensor) -> Tensor:
+        """Return |values|, rounded off to a parabola near 0 that touches it at the rounding's width."""
+        width = self.rounding * self.eps
+        size = values.abs()
+        return torch.where(size < width, (values * values) / (2 * width) + width / 2, size)

@@ -58,27 +58,33 @@ class PixelSelection:
         Returns
         -------
         values : ndarray of shape (n_rows, n_columns, n_channels)
-            A copy, NaN where not usable.
+            NaN where not usable. Read-only: a view of the image where that needs no change.
         weights : ndarray of shape (n_rows, n_columns, 1 or n_channels)
+            Boolean where no weights were given.
         excluded : dict of str to int
             Pixels that each reason excludes; a pixel counts for each of its reasons.
         """
         raw = self.image[rows, columns]
         # Integers of 32 bits have more digits than float32.
         wide = raw.dtype.kind in "iu" and raw.dtype.itemsize > 2
-        values: np.ndarray = raw.astype(np.float64 if wide else work_dtype(raw.dtype))
+        values: np.ndarray = raw.astype(np.float64 if wide else work_dtype(raw.dtype), copy=False)
         missing = is_missing(raw, self.missing_values)
-        excluded = {"missing": int(missing.sum())}
+        excluded = {"missing": int(np.count_nonzero(missing))}
         bad = missing
         if self.mask is not None:
             masked = self.mask[rows, columns]
-            excluded["masked"] = int(masked.sum())
+            excluded["masked"] = int(np.count_nonzero(masked))
             bad = bad | masked
-        weights = np.ones((*bad.shape, 1), dtype=values.dtype)
+        weights = ~bad[:, :, None]
+        unseen = bad
         if self.weights is not None:
-            weights = as_channels(self.weights[rows, columns]).astype(values.dtype)
-            excluded["weight 0"] = int((weights == 0).all(axis=2).sum())
-            values = np.where(weights > 0, values, np.nan)
-        values[bad] = np.nan
-        weights[bad] = 0
+            given = as_channels(self.weights[rows, columns]).astype(values.dtype)
+            excluded["weight 0"] = int((given == 0).all(axis=2).sum())
+            weights = np.where(weights, given, 0)
+            unseen = weights == 0
+        if unseen.any():
+            values = values.copy()
+            values[np.broadcast_to(unseen, values.shape) if unseen.ndim == 3 else unseen] = np.nan
+        values = values.view()
+        values.flags.writeable = False
         return values, weights, excluded

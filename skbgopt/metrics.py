@@ -26,6 +26,11 @@ def gradient_left(background, truth, mask=None) -> float:
     background, truth : array-like of shape (height, width) or (height, width, n_channels)
     mask : array-like of bool, shape (height, width), optional
         True = left out.
+
+    Returns
+    -------
+    float
+        Not negative; infinity where the truth is constant.
     """
     used = slice(None) if mask is None else ~np.asarray(mask)
     error = as_channels(np.asarray(background, dtype=float) - np.asarray(truth, dtype=float))[used]

@@ -78,6 +78,8 @@ def move_control_points(
     damping = _DAMPING
     for _ in range(n_steps):
         curvature, downhill = _projected_normal_equations(current, points, loss)
+        if not curvature.diagonal().mean() > 0:  # no kernel has a weight, so no point matters
+            break
         for _ in range(_ATTEMPTS):
             diagonal = curvature.diagonal()
             damped = curvature + torch.diag(damping * diagonal + 1e-12 * diagonal.mean())
@@ -105,7 +107,7 @@ def _projected_normal_equations(state: _State, points: Tensor, loss: BackgroundL
     curvature, downhill = points.new_zeros(n_moves, n_moves), points.new_zeros(n_moves)
     for c in range(model.shape[1]):
         root = quadratic.curvature[:, c].sqrt()[:, None]
-        residual = quadratic.pull[:, c, None] / root.clamp_min(1e-300) - model[:, c, None] * root
+        residual = quadratic.downhill[:, c, None] / root.clamp_min(1e-300)
         design = problem.design * root
         jacobian = (slope * kernel_coef[None, :, c, None]).reshape(len(points), -1) * root
         gram = design.T @ design + torch.diag(2 * problem.penalty * problem.energies)

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._validation import MISSING_CONSTRAINT, as_channels, is_missing, masked_as_nan
+from ._validation import MISSING_CONSTRAINT, as_channels, is_missing, masked_as_nan, work_dtype
 
 
 def block_edges(length: int, factor: int) -> np.ndarray:
@@ -46,15 +46,22 @@ def reduce_blocks(values: np.ndarray, factor: int, func: str) -> np.ndarray:
         return np.where(count, total / np.maximum(count, 1), np.nan).astype(values.dtype)
     # NaN sorts last, so the median of the n others sits in the middle of the first n.
     blocks.sort(axis=-1)
-    count = blocks.shape[-1] - np.isnan(blocks).sum(axis=-1, keepdims=True)
-    lower = np.take_along_axis(blocks, np.maximum(count - 1, 0) // 2, axis=-1)
-    upper = np.take_along_axis(blocks, np.minimum(count // 2, blocks.shape[-1] - 1), axis=-1)
-    return (0.5 * (lower + np.where(count, upper, np.nan)))[..., 0].astype(values.dtype, copy=False)
+    size = blocks.shape[-1]
+    medians = 0.5 * (blocks[..., (size - 1) // 2] + blocks[..., size // 2])
+    holed = np.isnan(blocks[..., -1])
+    if holed.any():
+        few = blocks[holed]
+        count = size - np.isnan(few).sum(axis=-1, keepdims=True)
+        lower = np.take_along_axis(few, np.maximum(count - 1, 0) // 2, axis=-1)
+        upper = np.take_along_axis(few, np.minimum(count // 2, size - 1), axis=-1)
+        medians[holed] = (0.5 * (lower + np.where(count, upper, np.nan)))[:, 0]
+    return medians.astype(values.dtype, copy=False)
 
 
 def block_fractions(weights: np.ndarray, factor: int) -> np.ndarray:
     """Return the sum of the weights in each block over factor**2: what a block counts beside a full one."""
-    return np.where(np.isfinite(blocks := _blocks(weights, factor)), blocks, 0).sum(axis=-1) / factor**2
+    starts = [block_edges(length, factor)[:-1] for length in weights.shape[:2]]
+    return np.add.reduceat(np.add.reduceat(weights, starts[0], axis=0, dtype=float), starts[1], axis=1) / factor**2
 
 
 def _blocks(values: np.ndarray, factor: int) -> np.ndarray:
@@ -64,8 +71,8 @@ def _blocks(values: np.ndarray, factor: int) -> np.ndarray:
     if (rows * factor, columns * factor) != (height, width):
         padding = ((0, rows * factor - height), (0, columns * factor - width), (0, 0))
         values = np.pad(values, padding, constant_values=np.nan)
-    split = values.reshape(rows, factor, columns, factor, n_channels)
-    return split.transpose(0, 2, 4, 1, 3).reshape(rows, columns, n_channels, factor * factor)
+    split = values.reshape(rows, factor, columns, factor, n_channels).transpose(0, 2, 4, 1, 3)
+    return np.array(split, order="C").reshape(rows, columns, n_channels, factor * factor)
 
 
 class BlockReducer(TransformerMixin, BaseEstimator):
@@ -131,9 +138,9 @@ class BlockReducer(TransformerMixin, BaseEstimator):
         return reduced[:, :, 0] if X.ndim == 2 else reduced
 
     def _image(self, X, reset):
-        return validate_data(
-            self, masked_as_nan(X), reset=reset, dtype=[np.float64, np.float32], allow_nd=True, ensure_all_finite=False
-        )
+        X = masked_as_nan(X)
+        dtype = work_dtype(np.asarray(X).dtype)
+        return validate_data(self, X, reset=reset, dtype=dtype, allow_nd=True, ensure_all_finite=False)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -172,14 +172,19 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         tail[0] += middle
         self.coef_ = np.concatenate([spline.kernel_coef.numpy() * scale, tail])
         self.control_points_ = centres * self._unit + self._centre
-        self._degree = degree
+        self._order, self._degree = self.order, degree
         self.loss_, self.loss_curve_, self.n_iter_ = result.loss, result.curve, result.n_iter
 
     def _scale(self, points, values):
         """Return the scale of the loss, the same for all outputs so that they are weighed alike."""
-        if self.loss_scale != "noise":
-            return self.loss_scale
         spread = float(np.ptp(values, axis=0).max()) or 1.0
+        if self.loss_scale != "noise":
+            if self.loss_scale < 1e-12 * spread:
+                raise ValueError(
+                    f"The 'loss_scale' parameter of {type(self).__name__} must be at least 1e-12 of the range of y, "
+                    f"{1e-12 * spread:.3g}. Got {self.loss_scale} instead."
+                )
+            return self.loss_scale
         if len(points) < 3:
             return spread
         _, nearest = cKDTree(points).query(points, k=2)
@@ -192,7 +197,7 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         X = validate_data(self, X, dtype=np.float64, reset=False)
         n = len(self.control_points_)
         centres = (self.control_points_ - self._centre) / self._unit
-        spline = Spline.from_numpy(centres, self.coef_[:n], self.coef_[n:], self.order, self._degree)
+        spline = Spline.from_numpy(centres, self.coef_[:n], self.coef_[n:], self._order, self._degree)
         values = spline(torch.from_numpy((X - self._centre) / self._unit)).numpy()
         return values[:, 0] if self._single_output else values
 

@@ -91,22 +91,22 @@ def choose_smoothing(
 
 def _held_out_losses(train, test, fit_loss, score_loss, path) -> Iterator[np.ndarray]:
     """Yield the loss of each held-out pixel for each smoothing, each fit started from the last."""
-    coef = None
+    coef = gram = None
     for smoothing in path:
         penalty = bending_penalty(smoothing, fit_loss, train.values.shape[1])
-        coef = minimize_mm(replace(train, penalty=penalty), fit_loss, coef, max_iter=_STEPS, tol=_TOL).coef
+        result = minimize_mm(replace(train, penalty=penalty), fit_loss, coef, gram, max_iter=_STEPS, tol=_TOL)
+        coef, gram = result.coef, result.gram
         model = test.design @ coef.to(test.design)
         yield score_loss.of_pixels(test.values, model, test.weights).cpu().numpy()
 
 
-def held_out_blocks(usable: np.ndarray, blocks_short: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the block of each usable pixel of a grid, and the partitions of the blocks into folds.
+def held_out_blocks(shape: tuple[int, int], blocks_short: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the block of each pixel of a grid, and the partitions of the blocks into folds.
 
     So many blocks along the grid's shorter axis, near square ones.
     """
-    n_rows, n_columns = usable.shape
-    labels, blocks = block_labels(n_rows, n_columns, blocks_short)
-    return labels[usable], diagonal_folds(blocks)
+    labels, blocks = block_labels(*shape, blocks_short)
+    return labels, diagonal_folds(blocks)
 
 
 def _smoothest_near_best(

@@ -1,18 +1,15 @@
-"""The two ways to minimise the loss: majorise-minimise on fixed control points, Adam on everything.
-
-Both take the values (n_pixels, n_channels) with weights of the same shape and a `BackgroundLoss`.
-"""
+"""Majorise-minimise on fixed control points: the loss by a sequence of weighted least squares problems."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from .losses import BackgroundLoss
-from .splines import Spline, energy_sign, kernel, monomials, squared_distances
+from .losses import BackgroundLoss, Quadratic, Shares
 
 Callback = Callable[[int, float], object]
 
@@ -21,6 +18,11 @@ _ANNEALING_FACTOR = 0.6
 # The annealing steps need to find the right valley, not its floor: they run on a sample of about this many
 # pixels for each coefficient.
 _COARSE_PIXELS_PER_COEFFICIENT = 64
+# A Gram matrix serves for one step, the next for twice as many, and so on; one that was given for so many.
+_LONGER = 2
+_LIFE_OF_GIVEN = 4
+# Pixels whose loss is evaluated at once.
+_BAND_ROWS = 8192
 # Rows of a Gram matrix summed at once: they stay in the cache, which makes 300,000 rows almost three times as fast.
 _GRAM_ROWS = 2048
 
@@ -39,12 +41,41 @@ class MMResult:
         The penalised loss at each step on all pixels with eps at its target: it never rises.
     n_iter : int
         Steps in all, annealing included.
+    gram : Tensor of shape (n_channels, n_functions, n_functions)
+        The last Gram matrix, a good one to begin with nearby.
     """
 
     coef: Tensor
     loss: float
     curve: list[float]
     n_iter: int
+    gram: Tensor
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What one pass over the pixels tells about some coefficients, in double precision on the CPU.
+
+    Attributes
+    ----------
+    coef : Tensor of shape (n_functions, n_channels)
+    loss, bending : float
+        The loss and the penalty there.
+    downhill : Tensor of the same shape
+        Minus the gradient of their sum.
+    gram : Tensor of shape (n_channels, n_functions, n_functions), or None
+        The matrix of the quadratic that majorises the loss there.
+    """
+
+    coef: Tensor
+    loss: float
+    bending: float
+    downhill: Tensor
+    gram: Tensor | None
+
+    @property
+    def total(self) -> float:
+        return self.loss + self.bending
 
 
 @dataclass(frozen=True)
@@ -54,11 +85,14 @@ class MMProblem:
     Attributes
     ----------
     design : Tensor of shape (n_pixels, n_functions)
-        `SplineBasis.design` at the pixels.
+        `SplineBasis.design` at the pixels, or a `GridDesign`, which stands for one in products.
     energies : Tensor of shape (n_functions,), float64
         Bending energy of each function.
     values, weights : Tensor of shape (n_pixels, n_channels)
     penalty : float
+    sample : MMProblem, optional
+        Some of the pixels, to take the Gram matrices from: they are hundred times as dear as all else, and need
+        not be exact.
     """
 
     design: Tensor
@@ -66,49 +100,94 @@ class MMProblem:
     values: Tensor
     weights: Tensor
     penalty: float
+    sample: MMProblem | None = None
 
-    def sample(self, n_pixels: int) -> MMProblem:
-        """Return the problem on every k-th pixel, about n_pixels of them."""
-        stride = self.design.shape[0] // n_pixels
-        if stride < 2:
-            return self
-        return self.rows(slice(None, None, stride))
+    @cached_property
+    def shares(self) -> Shares:
+        """The weights as the loss takes them."""
+        return Shares.of(self.weights)
+
+    def every(self, stride: int) -> MMProblem:
+        """Return the problem on every so many-th pixel."""
+        return self if stride < 2 else self.rows(slice(None, None, stride))
 
     def rows(self, chosen: slice | Tensor) -> MMProblem:
         """Return the problem on some of the pixels."""
         parts = (self.design, self.values, self.weights)
-        design, values, weights = (part[chosen].contiguous() for part in parts)
+        design, values, weights = (by_column(part[chosen]) for part in parts)
         return MMProblem(design, self.energies, values, weights, self.penalty)
+
+    def to(self, dtype: torch.dtype) -> MMProblem:
+        """Return the problem in another precision."""
+        design, values, weights = (part.to(dtype) for part in (self.design, self.values, self.weights))
+        return MMProblem(design, self.energies, values, weights, self.penalty)
+
+    def look(self, coef: Tensor, loss: BackgroundLoss, with_gram: bool = True) -> _Look:
+        """Evaluate loss, penalty and gradient at coefficients; one small tensor comes from the device."""
+        value, quadratic = self._majorise(coef, loss)
+        slope = self.design.T @ quadratic.downhill
+        parts = [value.reshape(1), slope.reshape(-1)]
+        if with_gram:
+            sample = self.sample or self
+            curvature = (quadratic if sample is self else sample._majorise(coef, loss)[1]).curvature
+            parts.append(_weighted_grams(sample.design, curvature).reshape(-1).to(value))
+        found = torch.cat(parts).cpu().to(torch.float64)
+        n = coef.numel()
+        bending = self.penalty * self.energies[:, None] * coef
+        gram = found[1 + n :].reshape(coef.shape[1], coef.shape[0], -1) if with_gram else None
+        downhill = found[1 : n + 1].reshape(coef.shape) - 2 * bending
+        return _Look(coef, float(found[0]), float((bending * coef).sum()), downhill, gram)
+
+    def solver(self, gram: Tensor) -> Callable[[Tensor], Tensor]:
+        """Return the function from `downhill` to the step that minimises the quadratic of a Gram matrix."""
+        # Where a function is not seen by any weighted pixel its pivot is nothing but rounding: keep it at rest.
+        ridge = 1e-9 * gram.diagonal(dim1=1, dim2=2).mean(dim=1)
+        system = gram + torch.diag_embed(ridge[:, None] + 2 * self.penalty * self.energies)
+        factors, pivots = torch.linalg.lu_factor(system)
+        return lambda downhill: torch.linalg.lu_solve(factors, pivots, downhill.T[:, :, None])[:, :, 0].T
 
     def step(self, coef: Tensor, loss: BackgroundLoss) -> tuple[Tensor, tuple[float, float]]:
         """Return the minimiser of the majoriser at coef, and loss and penalty at coef."""
-        model = self.design @ coef.to(self.design)
-        value, quadratic = loss.majorise(self.values, model, self.weights)
-        # The system is solved for the change of the coefficients: in float32 that keeps the digits.
-        downhill = (self.design.T @ (quadratic.pull - quadratic.curvature * model)).to(coef)
-        downhill -= 2 * self.penalty * self.energies[:, None] * coef
-        gram = _weighted_grams(self.design, quadratic.curvature).to(coef)
-        gram.diagonal(dim1=1, dim2=2).add_(2 * self.penalty * self.energies)
-        # Where a function is not seen by any weighted pixel its pivot is nothing but rounding: keep it at rest.
-        ridge = 1e-9 * gram.diagonal(dim1=1, dim2=2).mean(dim=1)
-        gram.diagonal(dim1=1, dim2=2).add_(ridge[:, None])
-        change = torch.linalg.solve(gram, downhill.T[:, :, None])[:, :, 0].T
-        return coef + change, (float(value), self._bending(coef))
+        here = self.look(coef, loss)
+        assert here.gram is not None
+        return coef + self.solver(here.gram)(here.downhill), (here.loss, here.bending)
 
     def penalised_loss(self, coef: Tensor, loss: BackgroundLoss) -> float:
         """Return loss + penalty at coef."""
-        return float(loss(self.values, self.design @ coef.to(self.design), self.weights)) + self._bending(coef)
+        return self.look(coef, loss, with_gram=False).total
 
     def constant(self, level: Tensor) -> Tensor:
         """Return the coefficients of a constant model; the constant lies in the span of the basis."""
-        n = self.design.shape[0]
-        ones = self.design.to(torch.float64).mean(dim=0)
-        gram = (self.design.T @ self.design).to(torch.float64) / n
+        ones = self.design.cpu().to(torch.float64).mean(dim=0)
+        gram = (self.design.T @ self.design).cpu().to(torch.float64) / self.design.shape[0]
         gram.diagonal().add_(1e-12 * gram.diagonal().mean())
-        return torch.linalg.solve(gram, ones[:, None]) * level.to(torch.float64)
+        return torch.linalg.solve(gram, ones[:, None]) * level.cpu().to(torch.float64)
 
-    def _bending(self, coef: Tensor) -> float:
-        return float(self.penalty * (self.energies[:, None] * coef**2).sum())
+    def _majorise(self, coef: Tensor, loss: BackgroundLoss) -> tuple[Tensor, Quadratic]:
+        model = _product(self.design, coef.to(self.values))
+        if loss.floor or not self.values.is_cpu:
+            return loss.majorise(self.values, model, self.shares)
+        # Without the mean over the image that the floor's term takes, each pixel stands for itself: bands of them
+        # stay in the cache through the dozens of operations.
+        value, parts = self.values.new_zeros(()), []
+        bands = (part.split(_BAND_ROWS) for part in (self.values, model, *self.shares))
+        for values, band_model, *shares in zip(*bands, strict=True):
+            band_value, quadratic = loss.majorise(values, band_model, Shares(*shares))
+            value = value + band_value
+            parts.append(quadratic)
+        return value, Quadratic(
+            *(torch.cat([getattr(part, name).T for part in parts], dim=1).T for name in ("curvature", "downhill"))
+        )
+
+
+def _product(design: Tensor, coef: Tensor) -> Tensor:
+    """Return design @ coef; of a matrix transposed, as it lies in memory, which is three times as fast."""
+    return (coef.T.contiguous() @ design.T).T if isinstance(design, Tensor) else design @ coef
+
+
+def by_column(matrix: Tensor) -> Tensor:
+    """Return the same matrix with its columns contiguous: what few columns have, sums over them, go faster."""
+    return matrix.T.contiguous().T
 
 
 def _weighted_grams(design: Tensor, weights: Tensor) -> Tensor:
@@ -132,7 +211,7 @@ def anneal(problem: MMProblem, loss: BackgroundLoss, max_iter: int = 200, tol: f
     non-convexity). The loss has many valleys, and from an ordinary least squares fit, which stars and nebulae
     pull up, it ends in wrong ones.
     """
-    coarse = problem.sample(_COARSE_PIXELS_PER_COEFFICIENT * problem.design.shape[1])
+    coarse = problem.every(len(problem.values) // (_COARSE_PIXELS_PER_COEFFICIENT * len(problem.energies)))
     used = coarse.values[coarse.weights.sum(dim=1) > 0]
     coef = coarse.constant(_quantiles(used, 1 / (2 + 2 * loss.alpha)))
     schedule = _annealing(loss.eps, used)
@@ -146,6 +225,7 @@ def minimize_mm(
     problem: MMProblem,
     loss: BackgroundLoss,
     start: Tensor | None = None,
+    gram: Tensor | None = None,
     *,
     max_iter: int = 1000,
     tol: float = 5e-5,
@@ -155,9 +235,10 @@ def minimize_mm(
     """Minimise a penalised loss by majorise-minimise.
 
     Each step solves the weighted least squares problem of the quadratic that majorises the loss, from a point
-    ahead of the last one (Nesterov's momentum [1]_); where that does not lower the penalised loss, the plain
-    step from the best point so far is taken, which always does. Momentum takes a third of the steps, and
-    carries over shallow valleys.
+    ahead of the last one (Nesterov's momentum [1]_), which takes a third of the steps and carries over shallow
+    valleys. The quadratic's Gram matrix, by far the dearest part, changes little from step to step and is kept for
+    ever more of them. Where such a step does not lower the penalised loss, the next is a plain one from the best
+    point so far with its own Gram matrix, which always does.
 
     Parameters
     ----------
@@ -165,6 +246,8 @@ def minimize_mm(
     loss : BackgroundLoss
     start : Tensor of shape (n_functions, n_channels), optional
         Where to begin; the outcome of `anneal` if not given.
+    gram : Tensor of shape (n_channels, n_functions, n_functions), optional
+        To begin with, of a problem much like this one.
     max_iter : int
     tol : float
         Stop when steps lower the loss by less.
@@ -181,28 +264,40 @@ def minimize_mm(
     n_before = 0
     if start is None:
         found = anneal(problem, loss)
-        start, n_before = found.coef, found.n_iter
-    point = previous = start.to(problem.energies)
-    momentum, stalled = 1.0, 0
-    best, fallback, best_loss, best_total = point, point, float("inf"), float("inf")
-    curve: list[float] = []
-    for k in range(max_iter):
-        following, (data_loss, bending) = problem.step(point, loss)
-        total = data_loss + bending
-        gain = best_total - total
-        if gain > 0:
-            best, fallback, best_loss, best_total = point, following, data_loss, total
-        curve.append(best_total)
-        stalled = stalled + 1 if gain < tol else 0
-        if stalled >= patience or (callback is not None and callback(k, best_loss)):
-            break
-        if gain <= 0 and momentum > 1:
-            momentum, point, previous = 1.0, fallback, fallback
-            continue
-        ahead = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
-        point, previous = following + (momentum - 1) / ahead * (following - previous), following
-        momentum = ahead
-    return MMResult(best, best_loss, curve, n_before + len(curve))
+        start, gram, n_before = found.coef, found.gram, found.n_iter
+    here = best = problem.look(start.cpu().to(torch.float64), loss, with_gram=gram is None)
+    # Steps that a Gram matrix serves for, and those that are left to this one.
+    lifetime, left = (1, 0) if gram is None else (_LIFE_OF_GIVEN, _LIFE_OF_GIVEN)
+    gram = here.gram if here.gram is not None else gram
+    assert gram is not None
+    solve = problem.solver(gram)
+    previous, momentum, stalled = here.coef, 1.0, 0
+    curve = [best.total]
+    while len(curve) < max_iter and stalled < patience and not (callback and callback(len(curve) - 1, best.loss)):
+        if here is best:
+            if here.gram is not None:
+                gram, left, lifetime = here.gram, lifetime, _LONGER * lifetime
+                solve = problem.solver(gram)
+            left -= 1
+            following = here.coef + solve(here.downhill)
+            ahead = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
+            point, previous = following + (momentum - 1) / ahead * (following - previous), following
+            momentum = ahead
+        elif best.gram is not None:
+            point = previous = best.coef + problem.solver(best.gram)(best.downhill)
+            momentum = 1.0
+        else:
+            point = previous = best.coef
+            momentum, left = 1.0, 0
+        here = problem.look(point, loss, with_gram=left == 0)
+        gain = best.total - here.total
+        if point is best.coef:
+            best = here
+        else:
+            best = here if gain > 0 else best
+            stalled = stalled + 1 if gain < tol else 0
+        curve.append(best.total)
+    return MMResult(best.coef, best.loss, curve, n_before + len(curve), gram)
 
 
 def _annealing(target: float, values: Tensor) -> list[float]:
@@ -220,90 +315,3 @@ def _annealing(target: float, values: Tensor) -> list[float]:
 
 def _quantiles(values: Tensor, q: float) -> Tensor:
     return values.kthvalue(int(q * (values.shape[0] - 1)) + 1, dim=0).values
-
-
-@dataclass(frozen=True)
-class AdamResult:
-    """What `minimize_adam` found: the spline with the lowest loss, that loss, the curve and the epochs."""
-
-    spline: Spline
-    loss: float
-    curve: list[float]
-    n_iter: int
-
-
-# The published schedule: halve the rate after 50 epochs that gain less than 1e-4, not below 1e-4; stop after
-# 100 epochs that gain less than 5e-5.
-_RATE_PATIENCE, _RATE_GAIN, _LOWEST_RATE = 50, 1e-4, 1e-4
-_STOP_PATIENCE = 100
-
-
-def minimize_adam(
-    points: Tensor,
-    values: Tensor,
-    weights: Tensor,
-    start: Spline,
-    loss: BackgroundLoss,
-    *,
-    learning_rate: float = 0.001,
-    max_iter: int = 1000,
-    tol: float = 5e-5,
-    callback: Callback | None = None,
-) -> AdamResult:
-    """Minimise the loss over control points, weights and tail by Adam, as published.
-
-    Parameters
-    ----------
-    points : Tensor of shape (n_pixels, d)
-    values, weights : Tensor of shape (n_pixels, n_channels)
-    start : Spline
-        In the dtype and on the device of the points.
-    loss : BackgroundLoss
-    learning_rate, max_iter, tol : float, int, float
-        Adam's rate; epochs at most; the least gain that counts as progress for stopping.
-    callback : callable, optional
-        Called with the epoch and the loss; a true answer stops.
-    """
-    parameters = [p.clone().requires_grad_() for p in (start.centres, start.kernel_coef, start.tail_coef)]
-    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.5, patience=_RATE_PATIENCE, threshold=_RATE_GAIN, threshold_mode="abs",
-        min_lr=min(_LOWEST_RATE, learning_rate),
-    )  # fmt: skip
-    tail = monomials(points, start.degree)
-    curve: list[float] = []
-    best, best_loss, reference, waited = parameters, float("inf"), float("inf"), 0
-    for epoch in range(max_iter):
-        optimizer.zero_grad(set_to_none=True)
-        centres, kernel_coef, tail_coef = parameters
-        # The exact 0 at r = 0 has no gradient through sqrt and log; a distance of 1e-6 of the frame has.
-        phi = kernel(squared_distances(points, centres) + 1e-12, start.order)
-        value = loss(values, phi @ kernel_coef + tail @ tail_coef, weights)
-        current = float(value.detach())
-        curve.append(current)
-        if current < best_loss:
-            best, best_loss = [p.detach().clone() for p in parameters], current
-        waited = 0 if current < reference - tol else waited + 1
-        reference = min(reference, current) if waited == 0 else reference
-        if waited >= _STOP_PATIENCE or (callback is not None and callback(epoch, current)):
-            break
-        value.backward()
-        optimizer.step()
-        schedule.step(current)
-    centres, kernel_coef, tail_coef = (p.detach() for p in best)
-    return AdamResult(Spline(centres, kernel_coef, tail_coef, start.order, start.degree), best_loss, curve, len(curve))
-
-
-def interpolate(centres: Tensor, values: Tensor, order: int, degree: int, regularisation: float = 0.1) -> Spline:
-    """Return the spline through values at the control points, the published start of Adam.
-
-    Solves [[K + s reg I, T], [T', 0]] [w, v] = [values, 0], in the least squares sense where points coincide.
-    """
-    gram = kernel(squared_distances(centres, centres), order)
-    tail = monomials(centres, degree)
-    n, k = tail.shape
-    top = torch.cat([gram + energy_sign(order) * regularisation * torch.eye(n).to(gram), tail], dim=1)
-    bottom = torch.cat([tail.T, tail.new_zeros(k, k)], dim=1)
-    right = torch.cat([values, values.new_zeros(k, values.shape[1])])
-    solution = torch.linalg.pinv(torch.cat([top, bottom])) @ right
-    return Spline(centres, solution[:n], solution[n:], order, degree)

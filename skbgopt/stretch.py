@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._validation import MISSING_CONSTRAINT, as_channels, channel_samples, is_missing, masked_as_nan
+from ._validation import MISSING_CONSTRAINT, as_channels, channel_samples, is_missing, masked_as_nan, work_dtype
 
 # The pedestal is the order statistic at this share of the pixels, the minimum where there are fewer than its
 # inverse: one cold pixel must not move the stretch of the whole frame.
@@ -185,9 +185,8 @@ class MidtonesStretch(TransformerMixin, BaseEstimator):
         return np.ma.array(mapped, mask=np.ma.getmaskarray(image)) if isinstance(image, np.ma.MaskedArray) else mapped
 
     def _image(self, X, reset):
-        return validate_data(
-            self, X, reset=reset, dtype=[np.float64, np.float32], allow_nd=True, ensure_all_finite=False
-        )
+        dtype = work_dtype(np.asarray(X).dtype)
+        return validate_data(self, X, reset=reset, dtype=dtype, allow_nd=True, ensure_all_finite=False)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -8,14 +8,18 @@ from hypothesis import HealthCheck, settings
 
 from skbgopt import make_sky_image
 
+# "ci" is for every run of the tests, "fuzz" for a long search: tests.properties.strategies.examples follows both.
 settings.register_profile(
     "ci",
     max_examples=25,
     deadline=None,
-    derandomize=True,
+    derandomize=os.environ.get("CI") == "true",
+    print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.register_profile("fuzz", settings.get_profile("ci"), max_examples=2000, derandomize=False)
+settings.register_profile(
+    "fuzz", settings.get_profile("ci"), max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1000")), derandomize=False
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 if "PYTEST_XDIST_WORKER" in os.environ:

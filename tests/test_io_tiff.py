@@ -1,5 +1,7 @@
 """What holds for TIFF files alone."""
 
+import warnings
+
 import numpy as np
 import pytest
 import tifffile
@@ -44,6 +46,26 @@ def test_tags_survive(tmp_path):
     write_image(tmp_path / "c.fits", image, metadata)
     header = read_image(tmp_path / "c.fits")[1].header
     assert list(header["COMMENT"]) == ["J\\xfcrgen's M 94"] and list(header["HISTORY"]) == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "profile", "words"),
+    [
+        (RGB, "desc sRGB IEC61966-2.1".encode("utf-16-be"), "profile is sRGB"),
+        (RGB, b"desc Adobe RGB (1998)", "profile is Adobe RGB"),
+        (RGB.astype("u1"), None, "8 bits"),
+        (RGB, b"desc linear Rec.2020", None),
+        (RGB[..., 0].astype("u1"), None, None),
+    ],
+)
+def test_display_encoding_is_noted(tmp_path, pixels, profile, words):
+    """Colours of 8 bits or with a display's profile are read with a warning; masks and linear files without."""
+    kind = "rgb" if pixels.ndim == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric=kind, iccprofile=profile, metadata=None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read_image(tmp_path / "a.tif")
+    assert [words in str(warning.message) for warning in caught] == ([True] if words else [])
 
 
 def test_bayer_pattern_of_astro_tiff(tmp_path):

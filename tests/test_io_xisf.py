@@ -97,10 +97,11 @@ def test_attached_data_blocks_move_into_the_header(tmp_path):
 
 def test_what_is_lost_is_named_once(tmp_path):
     """One warning names the blocks that cannot be decoded and the other images."""
-    inside = """<Property id="bad" type="F64Vector" length="9" location="attachment:8192:9" compression="no:9"/>"""
+    inside = """<Property id="bad" type="F64Vector" length="9" location="attachment:8264:9" compression="no:9"/>"""
     listed = " ".join(f'{name}="{value}"' for name, value in ATTRIBUTES.items())
     other = f"""<Metadata/><Image id="second" {listed} location="attachment:1:1"/>"""
-    raw_xisf(tmp_path / "a.xisf", inside + "<Reference ref='x'/>")
+    pixels = np.moveaxis(IMAGE, -1, 0).tobytes()
+    raw_xisf(tmp_path / "a.xisf", inside + "<Reference ref='x'/>", pixels + bytes(9), location=f"attachment:{START}:72")
     with pytest.warns(UserWarning, match="will not keep: bad, Reference") as caught:
         read_image(tmp_path / "a.xisf")
     assert len(caught) == 1

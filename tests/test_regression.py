@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skbgopt import PolyharmonicSplineRegressor
 
@@ -11,12 +10,6 @@ from skbgopt import PolyharmonicSplineRegressor
 def scattered(n=400, d=2, seed=0):
     """Coordinates in the unit cube."""
     return np.random.default_rng(seed).uniform(size=(n, d))
-
-
-@parametrize_with_checks([PolyharmonicSplineRegressor(n_control_points=9, max_iter=50)])
-def test_sklearn_checks(estimator, check):
-    """It is a plain scikit-learn regressor, without an exception."""
-    check(estimator)
 
 
 @pytest.mark.parametrize("d", [1, 2, 3])

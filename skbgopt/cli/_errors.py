@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import traceback
 import warnings
@@ -11,7 +13,8 @@ from typing import Any
 
 import click
 
-BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
+# The last one is what shells say of a program whose reader went away, as that of `skbgopt remove ... | head -1`.
+BAD_INPUT, FAILURE, INTERRUPTED, BROKEN_PIPE = 2, 1, 130, 141
 
 # What a user can put right by other arguments or files. ImageFormatError is a ValueError.
 _USERS_ERRORS = (
@@ -23,6 +26,7 @@ _USERS_ERRORS = (
     NotADirectoryError,
     PermissionError,
 )
+_USERS_NUMBERS = (errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS)
 
 
 class SentenceGroup(click.Group):
@@ -57,11 +61,16 @@ class SentenceCommand(click.Command):
                 return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
+        except BrokenPipeError:
+            # Nobody reads on: no sentence, and nothing that Python would flush at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            ctx.exit(BROKEN_PIPE)
         except Exception as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
             click.echo(f"skbgopt: {_sentence(error)}", err=True)
-            ctx.exit(BAD_INPUT if isinstance(error, _USERS_ERRORS) else FAILURE)
+            users = isinstance(error, _USERS_ERRORS) or getattr(error, "errno", None) in _USERS_NUMBERS
+            ctx.exit(BAD_INPUT if users else FAILURE)
 
 
 def _usage_sentence(error: click.ClickException) -> str:

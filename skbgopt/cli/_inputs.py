@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from skbgopt._validation import work_dtype
 from skbgopt.cli._mosaic import check_mosaic, join_mosaic, split_mosaic
-from skbgopt.io import ImageMetadata, read_image
+from skbgopt.io import ImageMetadata, StoredImage, open_image
+
+# Resident memory of the program with its libraries and of a fit, at the largest.
+_PROGRAM = 550 * 2**20
+# The report's medians look at the floats of one channel at a time, and copy them.
+_CHANNELS_COPIED = 3
+# Images held at once where an image is not worked on in its file: the result, the model, and what a writer makes.
+_RESULTS_HELD, _COMPRESSED_HELD = 3, 5
+# What the readers hold of the decoded image at once, at most.
+_INPUTS_HELD = 3
 
 
 @dataclass(frozen=True)
@@ -21,52 +32,88 @@ class InputFrame:
         The image; of a raw mosaic the four colour planes, shape (height / 2, width / 2, 4).
     weights : ndarray or None
         In [0, 1], 1 = use; of `pixels`' height and width.
-    metadata : ImageMetadata
-    is_mosaic : bool
+    bayer_pattern : str or None
+        That of a raw mosaic.
     """
 
     pixels: np.ndarray
     weights: np.ndarray | None
-    metadata: ImageMetadata
-    is_mosaic: bool
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the image in the file."""
-        height, width = self.pixels.shape[:2]
-        return (2 * height, 2 * width) if self.is_mosaic else self.pixels.shape
+    bayer_pattern: str | None
 
     def as_in_file(self, image: np.ndarray) -> np.ndarray:
         """Arrange an image of `pixels`' shape as the file's."""
-        return join_mosaic(image) if self.is_mosaic else image
+        return image if self.bayer_pattern is None else join_mosaic(image)
 
 
-def read_frame(path: Path, mask_path: Path | None, hdu: int | str | None) -> InputFrame:
-    """Read an image and, if there is one, its mask."""
-    for source in (path, *([] if mask_path is None else [mask_path])):
-        if source.exists() and not (source.is_file() or source.is_dir()):
-            raise ValueError(f"{source} is no regular file: give an image file.")
-    image, metadata = read_image(path, hdu=hdu)
+def open_input(path: Path, hdu: int | str | None = None) -> StoredImage:
+    """Find the image of a file without reading its pixels."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path} is no regular file: give an image file.")
+    return open_image(path, hdu=hdu)
+
+
+def result_dtype(source: StoredImage) -> np.dtype:
+    """Return the type of the results: float64 for float64, else float32."""
+    assert source.metadata.dtype is not None
+    return np.dtype(work_dtype(source.metadata.dtype))
+
+
+def make_frame(image: np.ndarray, metadata: ImageMetadata, mask: StoredImage | None) -> InputFrame:
+    """Join an image and, if there is one, its mask; split a raw mosaic."""
     pattern = metadata.bayer_pattern if image.ndim == 2 else None
     if pattern is not None:
         check_mosaic(image.shape, pattern)
-    weights = None if mask_path is None else _read_weights(mask_path, image.shape)
+    weights = None if mask is None else _read_weights(mask, image.shape)
     if pattern is not None:
         image = split_mosaic(image)
         weights = None if weights is None else split_mosaic(weights)
-    return InputFrame(image, weights, metadata, is_mosaic=pattern is not None)
+    return InputFrame(image, weights, pattern)
 
 
-def _read_weights(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    mask, _ = read_image(path)
-    channels = mask.shape[2:]
-    if mask.shape[:2] != shape[:2] or (channels and len(shape) == 3 and channels != shape[2:]):
+def check_memory(
+    source: StoredImage, mask: StoredImage | None, limit: int | None, *, in_bands: bool, compress: bool
+) -> None:
+    """Refuse an image that needs more memory than `limit` bytes, before any of it is read.
+
+    Raises
+    ------
+    ValueError
+        If it needs more.
+    """
+    if limit is None:
+        return
+    pixels = math.prod(source.shape) * result_dtype(source).itemsize
+    n_channels = source.shape[2] if len(source.shape) == 3 else 1
+    held = _CHANNELS_COPIED * pixels / n_channels
+    if not in_bands:
+        results = (_COMPRESSED_HELD if compress else _RESULTS_HELD) * pixels
+        held = max(_INPUTS_HELD * source.nbytes, source.nbytes + pixels + held, results)
+    if mask is not None:
+        held += _INPUTS_HELD * mask.nbytes
+    needed = _PROGRAM + round(held)
+    if needed > limit:
+        way_out = "allow more" if in_bands else "allow more, or use uncompressed FITS, which is worked on in bands"
+        raise ValueError(
+            f"{source.path} needs {size_text(needed)} of memory, --max-memory allows {size_text(limit)}: {way_out}."
+        )
+
+
+def size_text(nbytes: float) -> str:
+    """Return a number of bytes as people say it, rounded up."""
+    unit, name = (1e9, "GB") if nbytes >= 1e9 else (1e6, "MB")
+    return f"{math.ceil(10 * nbytes / unit) / 10:g} {name}"
+
+
+def _read_weights(stored: StoredImage, shape: tuple[int, ...]) -> np.ndarray:
+    path, channels = stored.path, stored.shape[2:]
+    if stored.shape[:2] != shape[:2] or (channels and len(shape) == 3 and channels != shape[2:]):
         raise ValueError(
             f"A mask must have the image's height and width and one channel or as many as the image, "
-            f"{_size(shape)}, but {path} has {_size(mask.shape)}: make it from this image."
+            f"{_size(shape)}, but {path} has {_size(stored.shape)}: make it from this image."
         )
-    weights = _zero_to_one(mask, path)
-    return weights.mean(axis=2) if channels and len(shape) == 2 else weights
+    weights = _zero_to_one(stored.read()[0], path)
+    # In double precision the mean of equal channels is what each of them is.
+    return weights.mean(axis=2, dtype=float).astype(weights.dtype) if channels and len(shape) == 2 else weights
 
 
 def _zero_to_one(mask: np.ndarray, path: Path) -> np.ndarray:

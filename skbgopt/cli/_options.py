@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,20 @@ class _FloatOr(click.ParamType):
             return float(value)
         except ValueError:
             self.fail(f"{value!r} is neither a number nor {self.word!r}.", param, ctx)
+
+
+class _Size(click.ParamType):
+    """A number of bytes such as 2GB, 500MB or 1.5 GiB."""
+
+    name = "size"
+
+    def convert(self, value, param, ctx):
+        """Return the number of bytes."""
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", str(value), re.IGNORECASE)
+        if found is None:
+            self.fail(f"{value!r} is no size such as 2GB or 500MB.", param, ctx)
+        number, prefix, binary = found.groups()
+        return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
 
 
 def _hdu(ctx: click.Context, param: click.Parameter, value: str | None) -> int | str | None:
@@ -150,11 +165,19 @@ _FILES = (
     click.option("--format", "file_format", type=Choice(["fits", "xisf", "tiff"]),
         show_default="the input's", help="Of the output files."),
     click.option("-c", "--compress", is_flag=True, help="Compress the output without loss (XISF: lz4hc)."),
+    click.option("--output-dtype", type=Choice(["float", "uint8", "uint16", "uint32"]), default="float",
+        show_default=True, help="Integers are dithered (with --seed) and rounded; pixels beyond are counted."),
+    click.option("--output-scale", type=float, default=1.0, show_default=True,
+        help="Of integers: multiplies the pixels; 65535 for images from 0 to 1 as uint16."),
+    click.option("--pedestal", type=float, default=0.0, show_default=True,
+        help="Of integers: added, so that the sky's noise does not fall below 0."),
     click.option("--overwrite", is_flag=True, help="Replace output files that exist."),
     click.option("--save-model", type=click.Path(path_type=Path), metavar="FILE.npz",
         help="Also save the fitted model, for BackgroundSplineRegressor.load."),
     click.option("--hdu", callback=_hdu, metavar="NUMBER|NAME", show_default="the first image",
         help="FITS: which HDU to read."),
+    click.option("--max-memory", type=_Size(), metavar="SIZE", show_default="none",
+        help="Refuse images that need more, such as 2GB; uncompressed FITS is worked on in bands."),
     click.option("-p", "--preview", is_flag=True,
         help="Do not fit: write a PNG of the stretched, masked image and its histogram."),
 )  # fmt: skip

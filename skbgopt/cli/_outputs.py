@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from skbgopt.io._formats import FORMATS
 
+# Bytes, on every usual file system.
+_LONGEST_NAME = 255
 _SUFFIXES = {"fits": ".fits", "xisf": ".xisf", "tiff": ".tif"}
 
 
@@ -46,6 +49,8 @@ def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite
     if len({os.path.realpath(target) for target in targets}) < len(targets):
         raise ValueError(f"Two outputs have the same path: {', '.join(map(str, targets))}: rename one.")
     for target in targets:
+        if len(os.fsencode(target.name)) > _LONGEST_NAME:
+            raise OSError(errno.ENAMETOOLONG, "The name of the output is too long", str(target))
         if any(_is_same(target, source) for source in sources):
             raise ValueError(f"The output {target} is the input itself: choose another directory or name.")
         if target.is_dir():
@@ -86,7 +91,7 @@ def all_or_none(targets: Iterable[Path]) -> Iterator[dict[Path, Path]]:
     with ExitStack() as stack:
         staging: dict[Path, Path] = {}
         for directory in dict.fromkeys(target.parent for target in targets):
-            directory.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_made(directory))
             # On the targets' own file system, so that moving is renaming and cannot run out of space.
             staging[directory] = Path(stack.enter_context(TemporaryDirectory(prefix=".skbgopt-", dir=directory)))
         staged = {target: staging[target.parent] / target.name for target in targets}
@@ -105,11 +110,25 @@ def all_or_none(targets: Iterable[Path]) -> Iterator[dict[Path, Path]]:
             raise
 
 
+@contextmanager
+def _made(directory: Path) -> Iterator[None]:
+    """Make a directory with its parents; if the block fails, those that are new and empty go again."""
+    missing = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            for path in missing:
+                path.rmdir()
+        raise
+
+
 def _kept_aside(target: Path, directory: Path) -> Path | None:
     """Keep a file that is to be replaced until all are; return where, or None if there is none."""
     if not target.exists():
         return None
-    older = directory / f"older-{target.name}"
+    older = directory / uuid.uuid4().hex
     try:
         os.link(target, older)
     except OSError:

@@ -37,6 +37,10 @@ def remove(ctx: click.Context, input_path: Path, output_dir: Path, preview: bool
         overwrite=given["overwrite"],
         save_model=given["save_model"],
         batch_size=given["batch_size"],
+        max_memory=given["max_memory"],
+        output_dtype=given["output_dtype"],
+        output_scale=given["output_scale"],
+        pedestal=given["pedestal"],
         shows_progress=sys.stderr is not None and sys.stderr.isatty() and not quiet,
     )
     say = _say_nothing if quiet else click.echo

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -11,17 +14,20 @@ import numpy as np
 
 from skbgopt import __version__
 from skbgopt._device import resolve_device
-from skbgopt._validation import work_dtype
 from skbgopt.background import BackgroundSplineRegressor
 from skbgopt.cli import _report as report
-from skbgopt.cli._inputs import InputFrame, read_frame
+from skbgopt.cli._inputs import InputFrame, check_memory, make_frame, open_input, result_dtype, size_text
 from skbgopt.cli._options import DEFAULTS
 from skbgopt.cli._outputs import all_or_none, check_is_no_file_name, check_targets, output_suffix, split_suffix
-from skbgopt.io import write_image
+from skbgopt.io import ImageMetadata, StoredImage, read_image, write_image
+from skbgopt.io._integers import to_integers
 from skbgopt.io._layout import writable_pixels
+from skbgopt.io._mapped import NewImage, create_image, is_mapped
 
 if TYPE_CHECKING:
     from skbgopt.preparation import PreparedImage
+
+_ROLES = ("subtracted", "model")
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,10 @@ class Job:
     overwrite: bool = False
     save_model: Path | None = None
     batch_size: int = 1
+    max_memory: int | None = None
+    output_dtype: str = "float"
+    output_scale: float = 1.0
+    pedestal: float = 0.0
     shows_progress: bool = False
 
     @property
@@ -53,6 +63,8 @@ class Job:
             "format": self.file_format or "the input's",
             "compress": self.compress,
             "mask": self.mask,
+            "output_dtype": self.output_dtype,
+            "max_memory": "none" if self.max_memory is None else size_text(self.max_memory),
             **self.parameters,
             "batch_size": f"{self.batch_size} (no effect)",
         }
@@ -64,41 +76,61 @@ class Job:
 
 @dataclass(frozen=True)
 class Removal:
-    """The arrays of a finished job, arranged as in the file, and what it took."""
+    """The files of a finished job, and how long it took."""
 
-    image: np.ndarray
-    background: np.ndarray
-    corrected: np.ndarray
+    source: StoredImage
     files: list[Path]
     seconds: float
+
+    @property
+    def image(self) -> np.ndarray:
+        """The image that was given, read again."""
+        return self.source.read()[0]
+
+    @property
+    def corrected(self) -> np.ndarray:
+        """The image without its background."""
+        return read_image(self.files[0])[0]
+
+    @property
+    def background(self) -> np.ndarray:
+        """The background."""
+        return read_image(self.files[1])[0]
 
 
 def run_removal(job: Job, say: report.Say) -> Removal:
     """Remove a background and write the results."""
     start = perf_counter()
     check_is_no_file_name(job.output_dir)
-    frame = read_frame(job.input_path, job.mask, job.hdu)
-    suffix = output_suffix(job.input_path, frame.metadata.format, job.file_format)
+    source = open_input(job.input_path, job.hdu)
+    mask = None if job.mask is None else open_input(job.mask)
+    suffix = output_suffix(job.input_path, source.metadata.format, job.file_format)
     targets = [job.output("bgSubtracted", suffix), job.output("bgModel", suffix)]
-    _check_outputs(job, frame, targets)
+    _check_outputs(job, source, targets)
+    in_bands = _works_in_bands(job, source, targets)
+    check_memory(source, mask, job.max_memory, in_bands=in_bands, compress=job.compress or job.output_dtype != "float")
     estimator = BackgroundSplineRegressor(**job.parameters, verbose=int(job.shows_progress))
-    prepared = _prepare(job, frame, estimator, say)
-    _fit(estimator, prepared, say)
-    background, corrected = _evaluate(estimator, frame, say)
-    _write(job, frame, estimator, dict(zip(targets, (corrected, background), strict=True)), say)
-    image = frame.as_in_file(frame.pixels)
-    return Removal(image, background, corrected, targets, perf_counter() - start)
+    models = [] if job.save_model is None else [job.save_model]
+    with all_or_none([*targets, *models]) as staged:
+        _remove(job, source, mask, estimator, [(target, staged[target]) for target in targets], say, in_bands)
+        for target in models:
+            say(f"Writing {target}... ", nl=False)
+            estimator.save(staged[target])
+            say("done.")
+    return Removal(source, targets, perf_counter() - start)
 
 
 def run_preview(job: Job, say: report.Say) -> Path:
     """Write a picture of what would be fitted."""
     from skbgopt.plotting import preview_figure
 
-    frame = read_frame(job.input_path, job.mask, job.hdu)
+    source = open_input(job.input_path, job.hdu)
+    mask = None if job.mask is None else open_input(job.mask)
     target = job.output("preview", ".png")
     check_targets([target], job.sources, overwrite=job.overwrite)
+    check_memory(source, mask, job.max_memory, in_bands=False, compress=False)
     estimator = BackgroundSplineRegressor(**job.parameters)
-    prepared = _prepare(job, frame, estimator, say)
+    prepared = _prepare(job, make_frame(*source.read(), mask), estimator, say)
     figure = preview_figure(prepared, estimator.threshold_min, estimator.threshold_max)
     say(report.heading("Saving preview"))
     save_figure(figure, target, say)
@@ -113,12 +145,97 @@ def save_figure(figure, target: Path, say: report.Say) -> None:
     say("done.")
 
 
-def _check_outputs(job: Job, frame: InputFrame, targets: list[Path]) -> None:
+def _check_outputs(job: Job, source: StoredImage, targets: list[Path]) -> None:
     models = [] if job.save_model is None else [job.save_model]
     check_targets([*targets, *models], job.sources, overwrite=job.overwrite)
     # An array of the results' shape and type that takes no memory: can the format hold it at all?
-    likeness = np.broadcast_to(work_dtype(frame.pixels.dtype)(0), frame.shape)
-    writable_pixels(likeness, targets[0], job.file_format or frame.metadata.format)
+    likeness = np.broadcast_to(_stored_dtype(job, source).type(0), source.shape)
+    writable_pixels(likeness, targets[0], job.file_format or source.metadata.format)
+
+
+def _stored_dtype(job: Job, source: StoredImage) -> np.dtype:
+    return result_dtype(source) if job.output_dtype == "float" else np.dtype(job.output_dtype)
+
+
+def _works_in_bands(job: Job, source: StoredImage, targets: list[Path]) -> bool:
+    """Whether the pixels stay in the files: read in bands, fitted and corrected where they are to be."""
+    is_mosaic = source.metadata.bayer_pattern is not None and len(source.shape) == 2
+    return (
+        source.copy_to is not None
+        and not is_mosaic
+        and job.output_dtype == "float"
+        and is_mapped(targets[0], result_dtype(source), source.metadata, compress=job.compress)
+    )
+
+
+def _remove(
+    job: Job,
+    source: StoredImage,
+    mask: StoredImage | None,
+    estimator: BackgroundSplineRegressor,
+    targets: list[tuple[Path, Path]],
+    say: report.Say,
+    in_bands: bool,
+) -> None:
+    image, metadata = source.read() if not in_bands else (None, source.metadata)
+    with ExitStack() as stack:
+        # The last one entered is the first one written.
+        background, corrected = (
+            stack.enter_context(_output(job, source, metadata, *paths, role, say))
+            for paths, role in zip(reversed(targets), reversed(_ROLES), strict=True)
+        )
+        if in_bands and source.copy_to is not None:
+            source.copy_to(corrected.pixels)
+        frame = make_frame(corrected.pixels if image is None else image, metadata, mask)
+        del image
+        _fit(estimator, _prepare(job, frame, estimator, say), say)
+        _evaluate(estimator, frame, background.pixels, corrected.pixels, say)
+        # The writers need its memory.
+        del frame
+        say(report.heading("Saving output files"))
+        for output, role in ((corrected, _ROLES[0]), (background, _ROLES[1])):
+            output.cards = _cards(estimator, role)
+
+
+@contextmanager
+def _output(
+    job: Job, source: StoredImage, metadata: ImageMetadata, target: Path, staged: Path, role: str, say: report.Say
+) -> Iterator[NewImage]:
+    """Make an image that is filled in the block; say when it is written after it."""
+    correction = job.parameters["correction"]
+    history = _history(job, f"background removed ({correction})" if role == "subtracted" else "background model")
+    if job.output_dtype != "float":
+        output = NewImage(np.zeros(source.shape, result_dtype(source)))
+        yield output
+        say(f"Writing {target}... ", nl=False)
+        _write_integers(job, output, staged, metadata, history, say)
+    else:
+        # As many cards as there will be.
+        cards = _cards(BackgroundSplineRegressor(**job.parameters), role)
+        dtype, compress = result_dtype(source), job.compress
+        with create_image(
+            staged, source.shape, dtype, metadata, compress=compress, history=history, cards=cards
+        ) as output:
+            yield output
+            say(f"Writing {target}... ", nl=False)
+    say("done.")
+
+
+def _write_integers(
+    job: Job, output: NewImage, staged: Path, metadata: ImageMetadata, history: list[str], say: report.Say
+) -> None:
+    seed = job.parameters["random_state"] or 0
+    integers, n_clipped = to_integers(
+        output.pixels, job.output_dtype, scale=job.output_scale, pedestal=job.pedestal, random_state=seed
+    )
+    line = (
+        f"{job.output_dtype} = round(value * {job.output_scale:g} + {job.pedestal:g} + dither of seed {seed}), "
+        f"{n_clipped} of {integers.size} values clipped"
+    )
+    write_image(
+        staged, integers, metadata, compress=job.compress, history=[*history, f"skbgopt {line}"], cards=output.cards
+    )
+    say(f"{line}... ", nl=False)
 
 
 def _prepare(job: Job, frame: InputFrame, estimator: BackgroundSplineRegressor, say: report.Say) -> PreparedImage:
@@ -131,9 +248,9 @@ def _prepare(job: Job, frame: InputFrame, estimator: BackgroundSplineRegressor, 
     prepared = estimator.prepare(frame.pixels, sample_weight=frame.weights)
     for line in report.preprocessing(frame.pixels, prepared):
         say(line)
-    if frame.is_mosaic:
+    if frame.bayer_pattern is not None:
         say(
-            f"The image is a raw {frame.metadata.bayer_pattern} mosaic: "
+            f"The image is a raw {frame.bayer_pattern} mosaic: "
             "its four colour planes are fitted as four channels and put together again."
         )
     return prepared
@@ -149,42 +266,29 @@ def _fit(estimator: BackgroundSplineRegressor, prepared: PreparedImage, say: rep
 
 
 def _evaluate(
-    estimator: BackgroundSplineRegressor, frame: InputFrame, say: report.Say
-) -> tuple[np.ndarray, np.ndarray]:
-    say(report.heading("Full-size background model & subtracted image"))
-    start = perf_counter()
-    background, corrected = estimator.predict(frame.pixels), estimator.transform(frame.pixels)
-    for line in report.full_size(background, corrected, perf_counter() - start):
-        say(line)
-    return frame.as_in_file(background), frame.as_in_file(corrected)
-
-
-def _write(
-    job: Job,
-    frame: InputFrame,
     estimator: BackgroundSplineRegressor,
-    results: dict[Path, np.ndarray],
+    frame: InputFrame,
+    background: np.ndarray,
+    corrected: np.ndarray,
     say: report.Say,
 ) -> None:
-    say(report.heading("Saving output files"))
-    roles = (f"background removed ({estimator.correction})", "background model")
-    models = [] if job.save_model is None else [job.save_model]
-    with all_or_none([*results, *models]) as staged:
-        for (target, image), role in zip(results.items(), roles, strict=True):
-            say(f"Writing {target}... ", nl=False)
-            write_image(
-                staged[target],
-                image,
-                frame.metadata,
-                compress=job.compress,
-                history=_history(job, role),
-                cards=_cards(estimator, role),
-            )
-            say("done.")
-        for target in models:
-            say(f"Writing {target}... ", nl=False)
-            estimator.save(staged[target])
-            say("done.")
+    """Fill both results; the frame's own pixels are used up."""
+    say(report.heading("Full-size background model & subtracted image"))
+    start = perf_counter()
+    if frame.pixels is corrected:
+        _predict_in_place(estimator, background)
+        estimator.transform(corrected, copy=False)
+    else:
+        background[...] = frame.as_in_file(estimator.predict(frame.pixels))
+        corrected[...] = frame.as_in_file(estimator.transform(frame.pixels, copy=False))
+    for line in report.full_size(background, corrected, perf_counter() - start):
+        say(line)
+
+
+def _predict_in_place(estimator: BackgroundSplineRegressor, zeros: np.ndarray) -> None:
+    """Write the background over an image of zeros, band by band: it is what subtracting makes of it, negated."""
+    model = copy(estimator).set_params(correction="subtract", level="zero", missing_values=None)
+    np.negative(model.transform(zeros, copy=False), out=zeros)
 
 
 def _history(job: Job, role: str) -> list[str]:
@@ -198,18 +302,20 @@ def _history(job: Job, role: str) -> list[str]:
 
 
 def _cards(estimator: BackgroundSplineRegressor, role: str) -> dict[str, tuple[Any, str]]:
+    """Return the cards of a result; before the fit those that it finds are empty."""
+    found = {name: getattr(estimator, name, None) for name in ("order_", "degree_", "smoothing_", "loss_")}
     return {
         "BGSOFT": (f"skbgopt {__version__}", "sky background by"),
-        "BGROLE": ("model" if role == "background model" else "subtracted", "what this file holds"),
+        "BGROLE": (role, "what this file holds"),
         "BGN": (estimator.n_control_points, "control points of the spline"),
-        "BGORDER": (estimator.order_, "order of the kernel"),
-        "BGDEGREE": (estimator.degree_, "degree of the polynomial"),
-        "BGSMOOTH": (estimator.smoothing_, "smoothing used"),
+        "BGORDER": (found["order_"], "order of the kernel"),
+        "BGDEGREE": (found["degree_"], "degree of the polynomial"),
+        "BGSMOOTH": (found["smoothing_"], "smoothing used"),
         "BGALPHA": (estimator.alpha, "price of overshoot"),
         "BGQUANT": (estimator.quantile, "quantile of the stretch"),
         "BGEPS": (estimator.loss_scale, "loss scale"),
         "BGSOLVER": (estimator.solver, "solver"),
-        "BGLOSS": (estimator.loss_, "loss reached"),
+        "BGLOSS": (found["loss_"], "loss reached"),
         "BGCORR": (estimator.correction, "subtract or divide"),
         "BGLEVEL": (estimator.level, "what the sky level became"),
     }

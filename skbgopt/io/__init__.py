@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from skbgopt._atomic import replacing
 from skbgopt.io._errors import ImageFormatError
 from skbgopt.io._formats import format_of_content, format_of_suffix
-from skbgopt.io._metadata import ImageMetadata
+from skbgopt.io._metadata import ImageMetadata, StoredImage
 
 if TYPE_CHECKING:
     import os
 
     import numpy as np
 
-__all__ = ["ImageFormatError", "ImageMetadata", "read_image", "write_image"]
+__all__ = ["ImageFormatError", "ImageMetadata", "StoredImage", "open_image", "read_image", "write_image"]
 
 
 def read_image(path: str | os.PathLike[str], *, hdu: int | str | None = None) -> tuple[np.ndarray, ImageMetadata]:
@@ -52,6 +52,19 @@ def read_image(path: str | os.PathLike[str], *, hdu: int | str | None = None) ->
     A FITS cube ``(n, height, width)`` has n channels. It is taken for ``(height, width, 3)`` only if its
     fastest axis has length 3 and its slowest one more than 4.
     """
+    return open_image(path, hdu=hdu).read()
+
+
+def open_image(path: str | os.PathLike[str], *, hdu: int | str | None = None) -> StoredImage:
+    """Find the image of a file and check its size, but read no pixel.
+
+    Parameters and errors are those of `read_image`.
+
+    Returns
+    -------
+    StoredImage
+        Its shape and metadata, ``read()``, and where the file allows it ``copy_to(array)``, which reads in bands.
+    """
     path = Path(path)
     file_format = format_of_content(path)
     if hdu is not None and file_format.name != "fits":
@@ -60,7 +73,7 @@ def read_image(path: str | os.PathLike[str], *, hdu: int | str | None = None) ->
             f"{path} is {file_format.name.upper()}; leave hdu=None."
         )
     options = {"hdu": hdu} if file_format.name == "fits" else {}
-    return getattr(import_module(file_format.module), f"read_{file_format.name}")(path, **options)
+    return getattr(import_module(file_format.module), f"open_{file_format.name}")(path, **options)
 
 
 def write_image(
@@ -106,6 +119,8 @@ def write_image(
     ------
     ImageFormatError
         If the suffix is unknown or the format cannot hold this image.
+    TypeError
+        If `metadata` is something else.
     FileExistsError
         If the file exists and `overwrite` is False.
     """
@@ -114,6 +129,11 @@ def write_image(
     pixels = import_module("skbgopt.io._layout").writable_pixels(image, path, file_format.name)
     extra = import_module("skbgopt.io._cards").cards_to_add(history, cards or {})
     metadata = ImageMetadata(format=file_format.name) if metadata is None else metadata
+    if not isinstance(metadata, ImageMetadata):
+        raise TypeError(
+            f"The 'metadata' parameter of write_image must be an ImageMetadata or None. "
+            f"Got {type(metadata).__name__} instead; pass what read_image returned."
+        )
     write = getattr(import_module(file_format.module), f"write_{file_format.name}")
     with replacing(path, overwrite=overwrite) as temporary:
         write(temporary, pixels, metadata, extra, compress=compress)

@@ -7,12 +7,15 @@ import math
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from astropy.io import fits
 
 COMMENTARY = ("COMMENT", "HISTORY", "")
 _COMMENTARY_LENGTH = 72
+_CARD_LENGTH = 80
+_KEYWORD = re.compile(r"[A-Z0-9_-]{0,8}")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([EeDd][+-]?\d+)?")
 
 # They describe how the pixels were stored, which the writer decides anew. INHERIT, EXTVER and EXTLEVEL make
@@ -81,6 +84,39 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in escaped)
 
 
+def repaired(header: fits.Header, path: Path) -> fits.Header:
+    """Copy a header card by card, so that one that cannot be read or written does not lose the others."""
+    kept = fits.Header()
+    mended, dropped = [], []
+    for card in map(copy.copy, header.cards):
+        was_sound = _is_sound(card)
+        try:
+            card.verify("silentfix")
+            text = "".join(char if " " <= char <= "~" else "?" for char in card.image)
+            if text != card.image:
+                card, was_sound = fits.Card.fromstring(text), False
+            if not (_is_sound(card) and (text.startswith("HIERARCH ") or _KEYWORD.fullmatch(card.rawkeyword))):
+                raise ValueError(text)
+        except (fits.VerifyError, ValueError):
+            dropped.append(printable(card.keyword))
+            continue
+        if not was_sound:
+            mended.append(printable(card.keyword))
+        kept.append(card, end=True)
+    for cards, what in ((mended, "repaired"), (dropped, "dropped")):
+        if cards:
+            warnings.warn(f"{path}: {what} FITS cards that break the standard: {', '.join(cards)}.", stacklevel=2)
+    return kept
+
+
+def _is_sound(card: fits.Card) -> bool:
+    try:
+        _ = card.value, card.comment
+    except (fits.VerifyError, ValueError):
+        return False
+    return True
+
+
 def add_commentary(header: fits.Header, keyword: str, text: str) -> None:
     """Append a line of text at the end of the header, as many cards as it needs."""
     text = printable(text)
@@ -116,9 +152,9 @@ def to_keyword_texts(header: fits.Header) -> list[KeywordText]:
     for card in header.cards:
         if card.keyword in COMMENTARY:
             # PixInsight keeps lines of text in the comment.
-            texts.append(KeywordText(card.keyword, "", str(card.value)))
+            texts.append(KeywordText(card.keyword, "", printable(str(card.value))))
         elif not is_structural(card.rawkeyword):
-            texts.append(KeywordText(card.rawkeyword, _value_text(card.rawvalue), card.comment))
+            texts.append(KeywordText(card.rawkeyword, printable(_value_text(card.rawvalue)), printable(card.comment)))
     return [text for text in texts if text.name]
 
 
@@ -143,10 +179,16 @@ def from_keyword_texts(texts: Iterable[KeywordText]) -> fits.Header:
             try:
                 if keyword in COMMENTARY:
                     add_commentary(header, keyword, f"{value.strip(chr(39))} {comment}".strip())
+                elif len(keyword) <= 8 and not _KEYWORD.fullmatch(keyword):
+                    lost.append(printable(name))
                 elif not is_structural(keyword):
-                    header.append(_card_of(keyword, value.strip(), printable(comment)), end=True)
+                    card = _card_of(keyword, value.strip(), printable(comment))
+                    # astropy lets the keywords of HIERARCH grow beyond the card.
+                    if len(card.image) % _CARD_LENGTH:
+                        raise ValueError(keyword)
+                    header.append(card, end=True)
             except (ValueError, fits.VerifyError):
-                lost.append(name)
+                lost.append(printable(name))
     if lost:
         warnings.warn(f"FITS cannot hold these keywords, they are left out: {', '.join(lost)}.", stacklevel=2)
     return header

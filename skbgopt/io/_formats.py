@@ -15,7 +15,7 @@ _HEAD_LENGTH = 4096
 
 @dataclass(frozen=True)
 class FileFormat:
-    """One format: its reader and writer are ``read_<name>`` and ``write_<name>`` of `module`."""
+    """One format: it is opened and written by ``open_<name>`` and ``write_<name>`` of `module`."""
 
     name: FormatName
     suffixes: tuple[str, ...]

@@ -48,22 +48,40 @@ def check_channels(channels: int, path: Path, format_name: str, function: str) -
 
 def from_file_axes(stored: np.ndarray) -> tuple[np.ndarray, Layout]:
     """Move the channels of a FITS array last; of a single one the axis is dropped."""
-    if stored.ndim == 2:
-        return native(stored), "HW"
-    if stored.shape[0] == 1:
-        return native(stored[0]), "1HW"
-    if stored.shape[2] == 3 and stored.shape[0] > _MOST_PLANES_BESIDE_THREE_COLUMNS:
-        return native(stored), "HWC"
-    return native(np.moveaxis(stored, 0, -1)), "CHW"
+    layout = layout_of(stored.shape)
+    return native(from_file_axes_view(stored, layout)), layout
+
+
+def layout_of(shape: tuple[int, ...]) -> Layout:
+    """Tell from the shape of a FITS array which of its axes are the channels."""
+    if len(shape) == 2:
+        return "HW"
+    if shape[0] == 1:
+        return "1HW"
+    return "HWC" if shape[2] == 3 and shape[0] > _MOST_PLANES_BESIDE_THREE_COLUMNS else "CHW"
+
+
+def from_file_axes_view(stored: np.ndarray, layout: Layout) -> np.ndarray:
+    """Return the image of a FITS array of this layout, not copied."""
+    if stored.ndim == 2 or layout == "HWC":
+        return stored
+    return stored[0] if layout == "1HW" else np.moveaxis(stored, 0, -1)
+
+
+def file_layout(shape: tuple[int, ...], layout: Layout) -> Layout:
+    """Return the layout in which an image of this shape is written: that of the file it came from, if it can be."""
+    if len(shape) == 2:
+        return "1HW" if layout == "1HW" else "HW"
+    interleaved = layout == "HWC" and shape[2] == 3 and shape[0] > _MOST_PLANES_BESIDE_THREE_COLUMNS
+    return "HWC" if interleaved else "CHW"
 
 
 def to_file_axes(image: np.ndarray, layout: Layout) -> np.ndarray:
-    """Arrange an image as the FITS file it came from, if its number of channels still allows it."""
-    if image.ndim == 2:
-        return image[np.newaxis] if layout == "1HW" else image
-    if layout == "HWC" and image.shape[2] == 3 and image.shape[0] > _MOST_PLANES_BESIDE_THREE_COLUMNS:
-        return image
-    return np.moveaxis(image, -1, 0)
+    """Return an image as a FITS array of `file_layout`, not copied."""
+    layout = file_layout(image.shape, layout)
+    if layout == "1HW":
+        return image[np.newaxis]
+    return np.moveaxis(image, -1, 0) if layout == "CHW" else image
 
 
 def writable_pixels(image: np.ndarray, path: Path, format_name: str) -> np.ndarray:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from xml.etree.ElementTree import Element
 
     import numpy as np
@@ -70,6 +73,37 @@ class ImageMetadata:
     header: Header | None = None
     xisf: XisfParts | None = None
     tiff: TiffTags | None = None
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image in a file whose pixels are not read yet.
+
+    Attributes
+    ----------
+    path : Path
+    shape : tuple of int
+        (height, width) or (height, width, channels).
+    metadata : ImageMetadata
+        Of XISF and TIFF without what lies beside the pixels: `read` returns all of it.
+    read : callable
+        Returns the pixels and their metadata, as `read_image`.
+    copy_to : callable or None
+        Copies the pixels band by band into a float array of the image's shape, made by `create_image` with
+        this metadata. None if the file cannot be read in bands without loss.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    metadata: ImageMetadata
+    read: Callable[[], tuple[np.ndarray, ImageMetadata]]
+    copy_to: Callable[[np.ndarray], None] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pixels in memory."""
+        assert self.metadata.dtype is not None
+        return math.prod(self.shape) * self.metadata.dtype.itemsize
 
 
 def bayer_pattern_or_none(*candidates: object) -> str | None:

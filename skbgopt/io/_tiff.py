@@ -2,46 +2,59 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import tifffile
 from astropy.io import fits
 
-from skbgopt.io._cards import merge
+from skbgopt.io._cards import merge, repaired
 from skbgopt.io._convert import append_cards, fits_header
 from skbgopt.io._errors import ImageFormatError, check_declared_size, decoding
 from skbgopt.io._layout import check_channels, check_shape, native
-from skbgopt.io._metadata import ImageMetadata, Layout, TiffTags, bayer_pattern_or_none
+from skbgopt.io._metadata import ImageMetadata, Layout, StoredImage, TiffTags, bayer_pattern_or_none
 
 # Not the Astro-TIFF convention, whose rows are flipped against those of its FITS header: ours are in the
 # same order, so that the WCS holds.
 _MARK = "FITS cards, pixels in the same row order:"
 _LAYOUTS: dict[str, Layout] = {"YX": "HW", "YXS": "HWC", "SYX": "CHW"}
 _PHOTOMETRICS = ("MINISBLACK", "RGB", "CFA", "LINEAR_RAW")
+_DISPLAY_PROFILES = (b"sRGB", b"Adobe RGB", b"AdobeRGB", b"Display P3", b"ProPhoto")
 _ORIENTATION_TAG, _SHORT = 274, 3
 
+# What is wrong with a file is an error or nothing; without a handler Python prints tifffile's notes on stderr.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-def read_tiff(path: Path) -> tuple[np.ndarray, ImageMetadata]:
-    """Read the page of a TIFF file, of several images the first."""
+
+def open_tiff(path: Path) -> StoredImage:
+    """Find the page of a TIFF file, of several images the first."""
+    with decoding(path, "TIFF"), tifffile.TiffFile(path) as tiff:
+        page = _checked_page(tiff, path)
+        shape = _as_image(np.broadcast_to(0, page.shape), page.axes).shape
+        metadata = ImageMetadata(format="tiff", dtype=np.dtype(page.dtype), layout=_LAYOUTS[page.axes])
+    return StoredImage(path, shape, metadata, partial(_read_page, path))
+
+
+def _read_page(path: Path) -> tuple[np.ndarray, ImageMetadata]:
     with decoding(path, "TIFF"):
         with tifffile.TiffFile(path) as tiff:
-            if not tiff.series:
-                raise ImageFormatError(f"read_image found no image in {path}; save it again with its pixels.")
-            page = tiff.pages.first
-            _check_page(page, len(tiff.series[0].pages), path)
+            page = _checked_page(tiff, path)
             stored = page.asarray()
-            image = native(np.moveaxis(stored, 0, -1) if page.axes == "SYX" else stored)
+            image = native(_as_image(stored, page.axes))
             # tifffile notes the shape of its own arrays there, which the next writer may change.
             description = "" if page.is_shaped else str(page.description)
             tags = TiffTags(
                 icc_profile=page.iccprofile,
                 orientation=page.tags.valueof(_ORIENTATION_TAG),
             )
+        _warn_of_display_encoding(path, image, tags.icc_profile)
         tags.description, marked, cards = description.partition(_MARK)
         tags.description = tags.description.rstrip("\n")
-        header = fits.Header.fromstring(cards.lstrip("\n"), sep="\n") if marked else None
+        header = repaired(fits.Header.fromstring(cards.lstrip("\n"), sep="\n"), path) if marked else None
     metadata = ImageMetadata(
         format="tiff",
         dtype=image.dtype,
@@ -52,6 +65,32 @@ def read_tiff(path: Path) -> tuple[np.ndarray, ImageMetadata]:
         tiff=tags,
     )
     return image, metadata
+
+
+def _warn_of_display_encoding(path: Path, image: np.ndarray, profile: bytes | None) -> None:
+    # The names of profiles are ASCII or UTF-16.
+    names = (profile or b"").replace(b"\0", b"")
+    named = next((name for name in _DISPLAY_PROFILES if name in names), None)
+    colour_bytes = image.ndim == 3 and image.dtype == np.uint8
+    if named or colour_bytes:
+        why = f"its colour profile is {named.decode()}" if named else "its colours have 8 bits"
+        warnings.warn(
+            f"{path} looks encoded for display, not linear: {why}. A background adds up in linear images only.",
+            stacklevel=2,
+        )
+
+
+def _as_image(stored: np.ndarray, axes: str) -> np.ndarray:
+    image = np.moveaxis(stored, 0, -1) if axes == "SYX" else stored
+    return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+
+
+def _checked_page(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
+    if not tiff.series:
+        raise ImageFormatError(f"read_image found no image in {path}; save it again with its pixels.")
+    page = tiff.pages.first
+    _check_page(page, len(tiff.series[0].pages), path)
+    return page
 
 
 def _check_page(page: tifffile.TiffPage, n_pages: int, path: Path) -> None:

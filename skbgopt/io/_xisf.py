@@ -1,4 +1,4 @@
-"""XISF: the xisf package decodes and encodes pixels; the XML beside them is kept as it is.
+"""XISF: the xisf package describes and writes images; the XML beside the pixels is kept as it is.
 
 The package parses keywords and properties into Python values and loses some of them when it writes those
 (quotes, Booleans, empty strings, byte arrays, comments, bounds). So it is shown no property at all: the
@@ -10,19 +10,22 @@ from __future__ import annotations
 import base64
 import copy
 import math
+import os
 import warnings
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import numpy as np
 from xisf import XISF
 
+from skbgopt.io._blocks import check_position, packing_of, position_of, read_block, unpacked_size
 from skbgopt.io._cards import is_structural, to_keyword_texts
 from skbgopt.io._convert import fits_header, keyword_texts
 from skbgopt.io._errors import ImageFormatError, check_declared_size, decoding
 from skbgopt.io._layout import check_channels, check_shape, native
-from skbgopt.io._metadata import ImageMetadata, XisfParts, bayer_pattern_or_none
+from skbgopt.io._metadata import ImageMetadata, StoredImage, XisfParts, bayer_pattern_or_none
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -38,6 +41,7 @@ _WRITTEN_BY_PACKAGE = tuple(
 )
 _LZ4_MAX_BYTES = 0x7E000000
 _HEADER_START = 16
+_MOST_LEVELS = 50
 
 ElementTree.register_namespace("", _NAMESPACE)
 
@@ -46,8 +50,42 @@ def _tag(name: str) -> str:
     return f"{{{_NAMESPACE}}}{name}"
 
 
+class _Tree(ElementTree.TreeBuilder):
+    """A tree without what an XISF header has no use for, and attackers have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = 0
+
+    def start(self, tag, attrs):
+        self._depth += 1
+        if self._depth > _MOST_LEVELS:
+            raise ValueError(f"its elements are nested deeper than {_MOST_LEVELS}")
+        return super().start(tag, attrs)
+
+    def end(self, tag):
+        self._depth -= 1
+        return super().end(tag)
+
+    def doctype(self, name, pubid, system):
+        raise ValueError("its header declares a document type")
+
+
 class _Reader(XISF):
-    """The package's reader without its parser of properties, on which whole files fail."""
+    """The package's reader without its parser of properties, on which whole files fail, and with checked blocks."""
+
+    def _read(self) -> None:
+        with open(self._fname, "rb") as file:
+            start = file.read(_HEADER_START)
+            length = int.from_bytes(start[8:12], "little")
+            check_declared_size(Path(self._fname), length, os.path.getsize(self._fname) - _HEADER_START)
+            # Some files are padded with zeros.
+            self.header_end = _HEADER_START + length
+            self._xisf_header = file.read(length).rstrip(b"\0")
+        parser = ElementTree.XMLParser(target=_Tree())
+        parser.feed(self._xisf_header)
+        self._xisf_header_xml = parser.close()
+        self._analyze_header()
 
     def _analyze_header(self) -> None:
         root = self._xisf_header_xml
@@ -67,28 +105,32 @@ class _Reader(XISF):
         if next(element.iter(_tag("Reference")), None) is not None:
             raise NotImplementedError("References to elements elsewhere in the file are not followed.")
         for node in copied.iter():
-            if not node.get("location", "").startswith("attachment"):
+            if position_of(node) is None:
                 continue
-            block: dict[str, Any] = dict(node.attrib)
-            self._process_location_compression(block)
-            check_declared_size(Path(self._fname), block.get("compression", (None, 0))[1])
-            node.text = base64.b64encode(self._read_data_block(block)).decode("ascii")
+            node.text = base64.b64encode(read_block(node, Path(self._fname))).decode("ascii")
             node.set("location", "inline:base64")
             for name in ("compression", "subblocks", "checksum"):
                 node.attrib.pop(name, None)
         return copied
 
 
-def read_xisf(path: Path) -> tuple[np.ndarray, ImageMetadata]:
-    """Read the first image of a monolithic XISF file."""
+def open_xisf(path: Path) -> StoredImage:
+    """Find the first image of a monolithic XISF file and read the XML."""
     with decoding(path, "XISF"):
         reader = _Reader(str(path))
-        root = reader.get_metadata_xml()
-        element = root.find(_tag("Image"))
+        element = reader.get_metadata_xml().find(_tag("Image"))
         if element is None:
             raise ImageFormatError(f"read_image found no image in {path}; save it again with its pixels.")
+        width, height, channels = _checked_geometry(reader, element, path)
+        metadata = ImageMetadata(format="xisf", dtype=reader.get_images_metadata()[0]["dtype"], layout="CHW")
+    shape = (height, width) if channels == 1 else (height, width, channels)
+    return StoredImage(path, shape, metadata, partial(_read_image, reader, element, path))
+
+
+def _read_image(reader: _Reader, element: ElementTree.Element, path: Path) -> tuple[np.ndarray, ImageMetadata]:
+    with decoding(path, "XISF"):
         image = _read_pixels(reader, element, path)
-        parts = _kept_parts(reader, root, element, path)
+        parts = _kept_parts(reader, reader.get_metadata_xml(), element, path)
     metadata = ImageMetadata(
         format="xisf",
         dtype=image.dtype,
@@ -99,10 +141,10 @@ def read_xisf(path: Path) -> tuple[np.ndarray, ImageMetadata]:
     return image, metadata
 
 
-def _read_pixels(reader: _Reader, element: ElementTree.Element, path: Path) -> np.ndarray:
+def _checked_geometry(reader: _Reader, element: ElementTree.Element, path: Path) -> tuple[int, int, int]:
+    """Return width, height and number of channels, if the file can hold as many."""
     described = reader.get_images_metadata()[0]
-    width_height_channels, dtype = described["geometry"], described["dtype"]
-    shape = width_height_channels[::-1]
+    shape = described["geometry"][::-1]
     check_shape(shape, path)
     if len(shape) == 3:
         check_channels(shape[0], path, "xisf", "read_image")
@@ -111,20 +153,32 @@ def _read_pixels(reader: _Reader, element: ElementTree.Element, path: Path) -> n
             f"read_image reads XISF images in the colour spaces Gray and RGB. {path} is in "
             f"{element.get('colorSpace')}; convert it."
         )
-    declared = math.prod(shape) * dtype.itemsize
-    method, *position = described["location"]
-    compression = described.get("compression")
-    if method == "attachment" and compression is None:
-        check_declared_size(path, declared, min(position[1], path.stat().st_size - position[0]))
+    declared = math.prod(shape) * described["dtype"].itemsize
+    check_position(_block_of(element), reader.get_metadata_xml().iter(), reader.header_end, path)
+    stored = unpacked_size(_block_of(element), path)
+    check_declared_size(path, declared, stored)
+    if stored != declared and packing_of(_block_of(element)) is not None:
+        raise ValueError(f"its pixels need {declared} bytes, its compressed block holds {stored}")
+    return described["geometry"]
+
+
+def _block_of(element: ElementTree.Element) -> ElementTree.Element:
+    """Return the element that describes the pixels' block: the image itself, or its embedded data."""
+    data = element.find(_tag("Data")) if element.get("location") == "embedded" else None
+    return element if data is None else data
+
+
+def _read_pixels(reader: _Reader, element: ElementTree.Element, path: Path) -> np.ndarray:
+    described = reader.get_images_metadata()[0]
+    width, height, channels = described["geometry"]
+    # The package ignores the byte order and the model of pixel storage.
+    dtype = described["dtype"].newbyteorder(">" if element.get("byteOrder") == "big" else "<")
+    content = np.frombuffer(read_block(element, path), dtype, width * height * channels)
+    if element.get("pixelStorage", "Planar") == "Normal":
+        image = content.reshape(height, width, channels)
     else:
-        check_declared_size(path, max(declared, compression[1] if compression else 0))
-    planes = reader.read_image(0, data_format="channels_first")
-    # The package ignores these two attributes.
-    if element.get("byteOrder") == "big":
-        planes = planes.view(planes.dtype.newbyteorder(">"))
-    normal = element.get("pixelStorage", "Planar") == "Normal"
-    image = planes.reshape(*shape[1:], shape[0]) if normal else np.moveaxis(planes, 0, -1)
-    return native(image[..., 0] if shape[0] == 1 else image)
+        image = np.moveaxis(content.reshape(channels, height, width), 0, -1)
+    return native(image[..., 0] if channels == 1 else image)
 
 
 def _kept_parts(reader: _Reader, root: ElementTree.Element, image: ElementTree.Element, path: Path) -> XisfParts:
@@ -215,11 +269,19 @@ def _usual_bounds(metadata: ImageMetadata, pixels: np.ndarray) -> str:
 
 def _true_bounds(bounds: str, pixels: np.ndarray) -> str:
     """Widen the bounds until they hold every finite pixel: PixInsight cuts off what lies outside."""
-    low, high = map(float, bounds.split(":"))
+    low, high = _numbers(bounds) or (0.0, 1.0)
     finite = np.isfinite(pixels)
     low = np.min(pixels, where=finite, initial=low)
     high = np.max(pixels, where=finite, initial=high)
     return f"{float(low):.17g}:{float(high):.17g}"
+
+
+def _numbers(bounds: str) -> tuple[float, float] | None:
+    try:
+        low, high = map(float, bounds.split(":"))
+    except ValueError:
+        return None
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
 def _amend_header(

@@ -5,12 +5,12 @@ named as missing.
 """
 
 import argparse
-import importlib
 import json
 from collections.abc import Callable
 from time import perf_counter
 
 import numpy as np
+from rivals import Method, installed, photutils_background, seiza_background, sep_background
 
 from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
 from skbgopt.datasets import SKY_KINDS
@@ -19,8 +19,6 @@ _PUBLISHED = {
     "n_control_points": 32, "order": 2, "quantile": 0.95, "smoothing": 0.0, "init": "random", "solver": "adam",
     "loss_scale": 0.001, "mask_objects": False, "random_state": 0,
 }  # fmt: skip
-
-Method = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def ours(**parameters) -> Method:
@@ -32,45 +30,13 @@ def ours(**parameters) -> Method:
     return run
 
 
-def _by_channel(model: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Method:
-    def run(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        if image.ndim == 2:
-            return model(image, mask)
-        return np.stack([model(np.ascontiguousarray(image[:, :, c]), mask) for c in range(image.shape[2])], axis=2)
-
-    return run
-
-
-def _sep(box: int) -> Method:
-    sep = importlib.import_module("sep")
-    return _by_channel(lambda channel, mask: sep.Background(channel, mask=mask, bw=box, bh=box).back())
-
-
-def _photutils(box: int) -> Method:
-    background = importlib.import_module("photutils.background")
-
-    def model(channel: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        return background.Background2D(channel, box, mask=mask, exclude_percentile=90).background
-
-    return _by_channel(model)
-
-
-def _seiza(**settings) -> Method:
-    seiza = importlib.import_module("seiza")
-
-    def run(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        return np.asarray(seiza.fit_background(image, mask=mask, **settings).render()).reshape(image.shape)
-
-    return run
-
-
 _RIVALS: dict[str, Callable[[], Method]] = {
-    "sep 64": lambda: _sep(64),
-    "sep 128": lambda: _sep(128),
-    "photutils 64": lambda: _photutils(64),
-    "seiza poly 2": lambda: _seiza(degree=2),
-    "seiza poly 4": lambda: _seiza(degree=4),
-    "seiza rbf": lambda: _seiza(model="radial_basis", allow_radial_basis=True),
+    "sep 64": lambda: sep_background(64),
+    "sep 128": lambda: sep_background(128),
+    "photutils 64": lambda: photutils_background(64, exclude_percentile=90),
+    "seiza poly 2": lambda: seiza_background(degree=2),
+    "seiza poly 4": lambda: seiza_background(degree=4),
+    "seiza rbf": lambda: seiza_background(model="radial_basis", allow_radial_basis=True),
 }
 
 
@@ -79,12 +45,7 @@ def methods(with_published: bool) -> dict[str, Method]:
     found = {"skbgopt": ours()}
     if with_published:
         found["published"] = ours(**_PUBLISHED)
-    for name, make in _RIVALS.items():
-        try:
-            found[name] = make()
-        except ImportError as error:
-            print(f"{name}: missing ({error})")
-    return found
+    return found | installed(_RIVALS)
 
 
 def measure(method: Method, frame, excluded: np.ndarray) -> dict[str, float]:

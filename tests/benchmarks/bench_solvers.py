@@ -1,4 +1,4 @@
-"""Losses and seconds of the two solvers, in one run: `make bench`.
+"""Losses and seconds of the two solvers, in one run: `make bench-solvers`.
 
 On every kind of made frame: the same control points to begin with, the same loss (the published one, eps = 0.001 of
 the stretched range), no smoothing, no object masks. Adam for 2000 epochs against majorise-minimise on fixed control

@@ -5,13 +5,14 @@ import re
 import subprocess
 import sys
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from skbgopt import BackgroundSplineRegressor, write_image
+from skbgopt import write_image
 from skbgopt.cli import _run
 from skbgopt.cli._outputs import all_or_none
 from tests.cli.command import FAST, names, run
@@ -110,14 +111,16 @@ def test_failing_second_file_leaves_none(galaxy, monkeypatch, error, code, words
     if overwrite:
         run("remove", "galaxy.fits", "--quiet", *FAST)
     before = {name: Path(name).read_bytes() for name in names(".")}
-    write = _run.write_image
+    create = _run.create_image
 
+    @contextmanager
     def fail_on_model(path, *arguments, **options):
-        write(path, *arguments, **options)
+        with create(path, *arguments, **options) as image:
+            yield image
         if "bgModel" in Path(path).name:
             raise error
 
-    monkeypatch.setattr(_run, "write_image", fail_on_model)
+    monkeypatch.setattr(_run, "create_image", fail_on_model)
     result = run("remove", "galaxy.fits", *FAST, *["--overwrite"] * overwrite, "-N", "12", code=code)
     assert words in result.stderr.splitlines()[-1]
     assert {name: Path(name).read_bytes() for name in names(".")} == before
@@ -136,11 +139,10 @@ def test_all_or_none_takes_back_what_was_moved(folder):
 def test_warnings_are_single_lines(galaxy, monkeypatch):
     """A warning from the library is shown without its place in the code."""
 
-    def warn(self, X):
+    def warn(*_):
         warnings.warn("Look\nhere.", stacklevel=2)
-        return np.zeros_like(X)
 
-    monkeypatch.setattr(BackgroundSplineRegressor, "predict", warn)
+    monkeypatch.setattr(_run, "_evaluate", warn)
     assert run("remove", "galaxy.fits", *FAST).stderr == "warning: Look here.\n"
 
 
@@ -180,3 +182,23 @@ def test_older_results_stay_when_one_cannot_be_replaced(folder):
         second.mkdir()
         staged[second].write_text("newer")
     assert first.read_text() == "older"
+
+
+def test_a_reader_that_goes_away_ends_the_run_quietly(galaxy, folder):
+    """As in `skbgopt remove ... | head -1`: no sentence, no traceback, no file."""
+    call = [sys.executable, "-c", "from skbgopt.cli import main; main()", "remove", "galaxy.fits", "out", *FAST]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
+    assert names(folder) == ["galaxy.fits"]
+
+
+def test_replaced_files_may_have_the_longest_names(folder):
+    """Older results are kept aside under names of their own."""
+    target = folder / ("x" * 255)
+    target.write_text("older")
+    with all_or_none([target]) as staged:
+        staged[target].write_text("newer")
+    assert target.read_text() == "newer" and names(folder) == [target.name]

@@ -43,6 +43,53 @@ def test_the_files_are_the_estimators_results(galaxy):
     np.testing.assert_array_equal(read_image("galaxy_bgSubtracted.fits")[0], model.transform(galaxy.image))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [
+        (np.float32, ["-m", "mask.fits"]),
+        (np.float64, ["--correction", "divide", "--level", "zero"]),
+        (np.uint16, []),
+        (np.uint8, []),
+        (np.int32, []),
+    ],
+)
+def test_bands_and_memory_give_the_same(folder, frame, dtype, options):
+    """Plain FITS, which is worked on in bands, and gzipped FITS, which is not, have equal results."""
+    scaled = np.minimum(frame.image * 4000, 255) if np.dtype(dtype).kind in "iu" else frame.image
+    weights = np.linspace(0, 1, scaled[:, :, 0].size, dtype=np.float32).reshape(scaled.shape[:2])
+    write_image("mask.fits", weights)
+    for suffix in (".fits", ".fits.gz"):
+        write_image(f"sky{suffix}", scaled.astype(dtype), cards={"DATAMAX": 1.0})
+        run("remove", f"sky{suffix}", *FAST, *options)
+    for role in ("bgSubtracted", "bgModel"):
+        (plain, header), (packed, other) = (read_image(f"sky_{role}{suffix}") for suffix in (".fits", ".fits.gz"))
+        np.testing.assert_array_equal(plain, packed)
+        assert [card.image for card in header.header.cards if "input" not in str(card.value)] == [
+            card.image for card in other.header.cards if "input" not in str(card.value)
+        ]
+
+
+@pytest.mark.parametrize("size", ["2GB", "1.5 GiB", "900000K", "1000000000"])
+def test_max_memory_that_suffices_changes_nothing(galaxy, size):
+    """The result is that without a limit."""
+    run("remove", "galaxy.fits", "free", *FAST)
+    run("remove", "galaxy.fits", "limited", *FAST, "--max-memory", size)
+    results = [read_image(f"{where}/galaxy_bgModel.fits")[0] for where in ("free", "limited")]
+    np.testing.assert_array_equal(*results)
+
+
+def test_max_memory_is_checked_before_pixels_are_read(folder, monkeypatch):
+    """A large image that is not there in full needs more than allowed; in bands less than in memory."""
+    header = fits.PrimaryHDU(np.broadcast_to(np.float32(0), (3, 10_000, 10_000))).header.tostring().encode()
+    with open("large.fits", "wb") as file:
+        file.write(header)
+        file.truncate(len(header) + 12 * 10**8 + 2880)
+    for options, needed in ((["--max-memory", "1.5GB"], "1.8 GB"), (["--max-memory", "2GB", "-c"], "6.6 GB")):
+        result = run("remove", "large.fits", "out", *options, code=2)
+        assert f"large.fits needs {needed} of memory, --max-memory allows" in result.stderr
+    assert names(".") == ["large.fits"]
+
+
 @pytest.mark.parametrize(("file_format", "suffix"), [("xisf", "xisf"), ("tiff", "tif"), ("fits", "fits")])
 def test_format_of_the_outputs(galaxy, file_format, suffix):
     """--format chooses it."""
@@ -131,7 +178,7 @@ def test_colour_mask_on_a_mono_image_is_averaged(folder, frame):
     run("remove", "mono.fits", "grey", *FAST, "-m", "grey.xisf")
     run("remove", "mono.fits", "colour", *FAST, "-m", "colour.xisf")
     models = [read_image(f"{where}/mono_bgModel.fits")[0] for where in ("grey", "colour")]
-    np.testing.assert_allclose(*models, rtol=2e-4)
+    np.testing.assert_array_equal(*models)
 
 
 def test_mosaic_planes_join_to_the_mosaic():
@@ -185,3 +232,31 @@ def test_demo_on_the_users_image(galaxy):
     assert names("pictures") == sorted(
         ["galaxy_before_model_after.png"] + [pattern.format("galaxy", "fits") for pattern in OUTPUTS]
     )
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".xisf", ".tif"])
+def test_integers_on_request(folder, frame, suffix):
+    """The mean of dithered integers is the float, missing pixels stay 0, and what is clipped is counted."""
+    options = ["--output-dtype", "uint16", "--output-scale", "60000", "--pedestal", "100"]
+    write_image(f"sky{suffix}", frame.image)
+    run("remove", f"sky{suffix}", "floats", *FAST)
+    result = run("remove", f"sky{suffix}", "integers", *FAST, *options)
+    again = run("remove", f"sky{suffix}", "again", *FAST, *options)
+    assert "of 115200 values clipped" in result.stdout and "of 115200 values clipped" in again.stdout
+    name = f"sky_bgSubtracted{suffix}"
+    (floats, _), (integers, _), (same, _) = (read_image(f"{place}/{name}") for place in ("floats", "integers", "again"))
+    assert integers.dtype == np.uint16
+    np.testing.assert_array_equal(integers, same)
+    assert ((integers == 0) == (floats == 0)).all()
+    error = (integers - (floats * 60000.0 + 100))[(floats != 0) & (floats < 1)]
+    assert np.abs(error).max() <= 1.5 and abs(error.mean()) < 0.01
+
+
+def test_clipped_integers_are_counted(folder, frame):
+    """Without a scale all pixels of a faint image round to few values; those above 255 are clipped."""
+    write_image("sky.fits", frame.image * np.float32(1e4))
+    result = run("remove", "sky.fits", *FAST, "--output-dtype", "uint8")
+    n_clipped = int(re.search(r"(\d+) of 115200 values clipped", result.stdout)[1])
+    run("remove", "sky.fits", "floats", *FAST)
+    floats = read_image("floats/sky_bgSubtracted.fits")[0]
+    assert n_clipped == ((floats >= 255.5) | (floats < -0.5)).sum() > 0

@@ -1,12 +1,11 @@
-"""Properties of reduction, stretch, lattice, masks and the estimator of images."""
+"""Properties of reduction, stretch, lattice, folds, noise and metrics."""
 
 import numpy as np
 import torch
-from hypothesis import assume, example, given, settings, target
+from hypothesis import assume, example, given, target
 from hypothesis import strategies as st
-from sklearn.base import clone
 
-from skbgopt import BackgroundSplineRegressor, BlockReducer, MidtonesStretch
+from skbgopt import BlockReducer, MidtonesStretch, gradient_left
 from skbgopt.folds import block_labels, diagonal_folds
 from skbgopt.frame import ImageFrame
 from skbgopt.lattice import evaluate_on_lattice
@@ -18,11 +17,8 @@ from tests.properties.strategies import (
     block_factors,
     finite_linear,
     generator,
-    image_dtypes,
     images_with_gaps,
-    masks_of,
     reducing_functions,
-    regressor_parameters,
     seeds,
     sky_images,
 )
@@ -120,8 +116,7 @@ def test_the_lattice_is_the_exact_evaluation(order, height, width, n_channels, s
         points = torch.from_numpy(frame.coordinates(rows, columns).reshape(-1, 2))
         return spline(points).numpy().reshape(len(rows), len(columns), n_channels)
 
-    lattice = evaluate_on_lattice(model, (height, width))
-    found = np.concatenate([band for _, band in lattice.bands(np.float64)]) + lattice.level
+    found = evaluate_on_lattice(model, (height, width)).render(np.float64)
     exact = model(np.arange(height) + 0.5, np.arange(width) + 0.5)
     scale = np.maximum(np.ptp(exact, axis=(0, 1)), 1e-7 * np.abs(exact).max())
     error = (np.abs(found - exact).max(axis=(0, 1)) / scale).max()
@@ -145,102 +140,37 @@ def test_noise_is_equivariant(image, a, b):
     np.testing.assert_allclose(sky_noise(a * image + b), expected, rtol=1e-6, atol=1e-11 * (1 + abs(b) + a))
 
 
-def small(**parameters):
-    """An estimator for tiny images."""
-    settings_ = {"downscale_factor": 4, "n_control_points": 5, "smoothing": 1e-3, "missing_values": None}
-    return BackgroundSplineRegressor(**{**settings_, **parameters})
+@given(images_with_gaps(), block_factors, reducing_functions, st.booleans())
+def test_the_reducer_is_the_slow_reference(image, factor, func, flat):
+    """Two axes or three, NaN or a masked array: a pixel that is missing in one channel is missing in all."""
+    image = image[:, :, 0] if flat else image
+    channels = np.atleast_3d(image)
+    gaps = np.isnan(channels).any(axis=2)
+    expected = slow_reduction(np.where(gaps[:, :, None], np.nan, channels), factor, func)
+    reducer = BlockReducer(factor=factor, func=func, missing_values=None)
+    masked = np.ma.array(np.nan_to_num(image), mask=np.isnan(image))
+    for form in (image, masked):
+        reduced = reducer.fit_transform(form)
+        assert reduced.ndim == image.ndim
+        np.testing.assert_allclose(np.atleast_3d(reduced), expected, rtol=4 * np.finfo(image.dtype).eps)
 
 
-@given(sky_images())
-def test_the_background_has_the_shape_and_dtype_promised(image):
-    """Any real dtype, byte order and number of channels."""
-    model = small().fit(image)
-    double = image.dtype.kind == "f" and image.dtype.itemsize == 8
-    for result in (model.predict(image), model.transform(image)):
-        assert result.shape == image.shape
-        assert result.dtype == (np.float64 if double else np.float32)
-        assert np.isfinite(result).all()
+@given(sky_images(dtypes=st.sampled_from(["<f4", "<f8"])), st.floats(0.05, 0.95))
+def test_the_inverse_of_the_stretch_of_an_image(image, goal):
+    """inverse_transform(transform(X)) == X within rounding, over the whole range with quantile=1."""
+    stretch = MidtonesStretch(quantile=1.0, target=goal, missing_values=None).fit(image)
+    back = stretch.inverse_transform(stretch.transform(image))
+    curve = stretch.curve_
+    slope = (1 / goal - 1) * curve.midtones / (1 - curve.midtones)
+    rounding = curve.scale * np.maximum(slope, 1 / slope) + np.abs(image).max()
+    assert np.abs(back - image).max() <= 8 * np.finfo(image.dtype).eps * rounding.max()
 
 
-@given(sky_images(), st.sampled_from(["subtract", "divide"]), st.sampled_from(["median", "zero"]))
-def test_inverse_transform_undoes_transform(image, correction, level):
-    """inverse_transform(transform(X)) == X within rounding."""
-    model = small(correction=correction, level=level).fit(image)
-    back = model.inverse_transform(model.transform(image))
-    rounding = 16 * np.finfo(back.dtype).eps * np.abs(image.astype(float)).max()
-    np.testing.assert_allclose(back, image, rtol=0, atol=rounding)
-
-
-@given(sky_images(dtypes=st.sampled_from(["<f4", "<f8"])), st.data())
-def test_mask_weight_and_nan_are_the_same(image, data):
-    """Three ways to exclude pixels give the same coefficients, bit by bit."""
-    mask = data.draw(masks_of(image.shape[:2]))
-    holed = image.copy()
-    holed[mask] = np.nan
-    model = small()
-    expected = clone(model).fit(image, mask=mask).coef_
-    np.testing.assert_array_equal(clone(model).fit(image, sample_weight=~mask).coef_, expected)
-    np.testing.assert_array_equal(clone(model).fit(holed).coef_, expected)
-
-
-@settings(max_examples=8)
-@given(sky_images(dtypes=st.sampled_from(["<f4", "<f8"])), st.floats(-1e6, 1e6, width=32), st.data())
-def test_values_under_a_mask_do_not_matter(image, value, data):
-    """Neither to the background nor to its smoothing."""
-    mask = data.draw(masks_of(image.shape[:2]))
-    spoiled = image.copy()
-    spoiled[mask] = value
-    models = [small(smoothing="auto").fit(given_image, mask=mask) for given_image in (image, spoiled)]
-    np.testing.assert_array_equal(models[0].coef_, models[1].coef_)
-
-
-@settings(max_examples=12)
-@given(sky_images(dtypes=st.just("<f8")), st.sampled_from([1e-9, 0.01, 7.0, 65535.0]), st.floats(-1e4, 1e4))
-def test_units_and_offset(image, a, b):
-    """The background of a X + b is a * background + b, within 1e-4 of the range of the image."""
-    backgrounds = [small().fit(X).predict(X) for X in (image, a * (image + b))]
-    span = np.ptp(image)
-    assert np.abs(backgrounds[1] / a - b - backgrounds[0]).max() <= 1e-4 * span
-
-
-@given(sky_images(dtypes=image_dtypes), seeds)
-def test_one_pixel_has_bounded_influence(image, seed):
-    """However bright one pixel becomes, the background moves by less than the scatter of the blocks."""
-    image = image.astype(np.float64)
-    rng = generator(seed)
-    star = image.copy()
-    star[rng.integers(0, image.shape[0]), rng.integers(0, image.shape[1])] = 1e6
-    models = [small(mask_objects=False, smoothing=1.0).fit(X) for X in (image, star)]
-    moved = np.abs(models[0].predict(image) - models[1].predict(image)).max()
-    assert moved < 0.2 * np.ptp(image)
-
-
-@settings(max_examples=40)
-@given(sky_images(), regressor_parameters)
-def test_no_combination_of_valid_parameters_crashes(image, parameters):
-    """Every fit gives a finite background of the image's shape, or a sentence that says why not."""
-    model = BackgroundSplineRegressor(**parameters)
-    try:
-        background = model.fit(image).predict(image)
-        result = model.transform(image)
-    except ValueError as error:
-        known = ("reduced pixels are usable", "is constant", "changes sign", "parameter must be at least")
-        assert any(part in str(error) for part in known), error
-        return
-    assert background.shape == result.shape == image.shape
-    assert np.isfinite(background).all()
-    assert np.isfinite(model.loss_)
-
-
-@settings(max_examples=10)
-@given(sky_images(dtypes=st.just("<f8")), st.integers(0, 2), st.booleans())
-def test_planes_without_noise_are_exact(image, order, steep):
-    """The plane through any image's corners is its own background, within 1e-4 of its range."""
-    height, width = image.shape[:2]
-    y, x = np.mgrid[:height, :width]
-    corner = np.atleast_3d(image)[:, :, 0]
-    slopes = (corner[-1, 0] - corner[0, 0]) / height, (corner[0, -1] - corner[0, 0]) / width
-    assume(max(map(abs, slopes)) > 1e-3)
-    plane = corner[0, 0] + (100.0 if steep else 1.0) * (slopes[0] * y + slopes[1] * x)
-    background = small(order=order + 1, smoothing=1.0).fit(plane).predict(plane)
-    assert np.abs(background - plane).max() <= 1e-4 * np.ptp(plane)
+@given(sky_images(dtypes=st.just("<f8")), st.floats(-1e3, 1e3), st.floats(0.01, 100))
+def test_the_gradient_left(truth, offset, share):
+    """0 for the truth plus a constant, the share that was not removed else, and 1 for a constant background."""
+    assume((np.ptp(truth, axis=(0, 1)) > 0).all())
+    assert gradient_left(truth + offset, truth) < 1e-10
+    mean = truth.mean(axis=(0, 1))
+    np.testing.assert_allclose(gradient_left(mean + (1 - share) * (truth - mean), truth), share, rtol=1e-6)
+    np.testing.assert_allclose(gradient_left(np.full_like(truth, offset), truth), 1, rtol=1e-9)

@@ -1,16 +1,20 @@
 """Properties of splines, control points and the choice of points."""
 
+from unittest import mock
+
 import numpy as np
 import torch
 from hypothesis import example, given, target
 from hypothesis import strategies as st
 
+from skbgopt import splines
+from skbgopt.adam import interpolate
 from skbgopt.control_points import grid_control_points, random_control_points
-from skbgopt.solvers import interpolate
 from skbgopt.splines import (
     _null_space,
     energy_sign,
     kernel,
+    kernel_slope,
     minimum_degree,
     monomials,
     spline_basis,
@@ -125,3 +129,50 @@ def test_random_points_lie_in_the_box(n_points, box, seed):
     assert first.shape == (n_points, 2)
     assert ((first >= low) & (first <= high)).all()
     np.testing.assert_array_equal(first, again)
+
+
+@given(st.integers(1, 9), st.floats(1e-3, 4), st.floats(0, 2 * np.pi))
+def test_the_slope_of_the_kernel_is_its_finite_difference(order, distance, angle):
+    """The gradient of phi(|p|) is phi'(r) / r times p."""
+    p = distance * torch.tensor([[np.cos(angle), np.sin(angle)]])
+    slope = kernel_slope((p**2).sum(dim=1), order) * p[:, 0]
+    step = 1e-6 * distance
+    ahead, behind = (kernel(((p + torch.tensor([[s, 0.0]])) ** 2).sum(dim=1), order) for s in (step, -step))
+    size = distance ** (order - 1) * (1 + abs(np.log(distance)))
+    assert abs(float((ahead - behind) / (2 * step) - slope)) <= 1e-6 * order**2 * size
+
+
+@given(scattered_points(), orders, seeds)
+def test_the_energy_of_a_spline_is_that_of_its_basis(centres, order, seed):
+    """s w'Kw is the sum of energies times squared coefficients, and zero on the tail."""
+    rng = generator(seed)
+    points = torch.from_numpy(rng.uniform(-1, 1, (200, 2)))
+    basis = spline_basis(centres, points, order, minimum_degree(order))
+    coef = torch.from_numpy(rng.normal(size=(basis.n_functions, 1)))
+    expected = (basis.energies[:, None] * coef**2).sum()
+    found = basis.spline(coef).bending_energy()[0]
+    gram = kernel(squared_distances(centres, centres), order).abs().max()
+    size = gram * (basis.kernel_map @ coef).abs().sum() ** 2
+    assert abs(found - expected) <= 1e-9 * size + 1e-9 * expected
+    tail = coef * (basis.energies[:, None] == 0)
+    tail[tail_size(order) :] = 0
+    assert basis.spline(tail).bending_energy()[0] == 0
+
+
+def tail_size(order):
+    """Number of monomials of the tail in the plane."""
+    return monomials(torch.zeros(1, 2, dtype=torch.float64), minimum_degree(order)).shape[1]
+
+
+@given(scattered_points(), orders, st.integers(1, 50), seeds)
+def test_a_spline_is_the_same_in_bands_of_any_size(centres, order, rows, seed):
+    """Each point has the value that it has alone."""
+    rng = generator(seed)
+    points = torch.from_numpy(rng.uniform(-1, 1, (60, 2)))
+    basis = spline_basis(centres, points, order, minimum_degree(order))
+    spline = basis.spline(torch.from_numpy(rng.normal(size=(basis.n_functions, 2))))
+    expected = spline(points)
+    with mock.patch.object(splines, "_ROWS_AT_ONCE", rows):
+        found = spline(points)
+    size = spline.kernel_coef.abs().sum() * 8 + expected.abs().max()
+    assert (found - expected).abs().max() <= 1e-14 * len(centres) * size

@@ -1,0 +1,215 @@
+"""A fit by majorise-minimise in stages: on a sample first and on all pixels last, and again without the objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .grid_design import GridDesign
+from .losses import BackgroundLoss
+from .moving import move_control_points
+from .objects import sky_weights
+from .preparation import PreparedImage
+from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
+from .solvers import Callback, MMProblem, MMResult, anneal, bending_penalty, by_column, minimize_mm
+from .splines import SplineBasis
+from .stretch import LinearCurve, MidtonesCurve
+
+if TYPE_CHECKING:
+    from .fitting import FitSettings
+
+# The smoothing is chosen on about this many: from more, the held-out blocks learn more of nebulae than of the sky.
+_CHOICE_PIXELS = 5000
+# Pixels that the control points are moved on, for each of them.
+_MOVING_PIXELS_PER_POINT = 50
+# Times that objects are masked and the sky fitted again; the alpha of the last.
+_OBJECT_PASSES = 3
+_LAST_ALPHA = 1.0
+
+
+@dataclass(frozen=True)
+class GridPixels:
+    """Reduced pixels: values in the units of the fit and weights, of the whole grid and of a sample of the usable.
+
+    Attributes
+    ----------
+    values, weights : Tensor of shape (n_grid, n_channels), float32
+    index : ndarray of int, shape (n_sample,)
+        Where the sample lies in the grid, row by row.
+    points : Tensor of shape (n_sample, 2), float64
+    sample_values, sample_weights : Tensor of shape (n_sample, n_channels), float64
+    """
+
+    values: Tensor
+    weights: Tensor
+    index: np.ndarray
+    points: Tensor
+    sample_values: Tensor
+    sample_weights: Tensor
+
+
+def grid_pixels(prepared: PreparedImage, values: np.ndarray, n_sample: int) -> GridPixels:
+    """Return the pixels with a sample of at least so many of the usable ones, or all of them."""
+    n_channels = values.shape[2]
+    index = np.flatnonzero(prepared.usable)
+    index = index[:: max(1, len(index) // n_sample)]
+    points = np.stack([prepared.y[index // len(prepared.x)], prepared.x[index % len(prepared.x)]], axis=1)
+    flat, weights = (part.reshape(-1, n_channels) for part in (values, prepared.weights))
+    sample = (points, flat[index], weights[index])
+    return GridPixels(_by_channel(flat), _by_channel(weights), index, *map(torch.from_numpy, sample))
+
+
+def _by_channel(array: np.ndarray) -> Tensor:
+    """Return a float32 tensor of the same shape whose channels lie one after another: sums over them are faster."""
+    return torch.from_numpy(np.ascontiguousarray(array.T, dtype=np.float32)).T
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The problem on the sample, where most of the fit happens, and on the whole grid, where it ends."""
+
+    basis: SplineBasis
+    sample: MMProblem
+    grid: MMProblem
+
+    def penalised(self, penalty: float) -> Stages:
+        """Return the problems with a penalty."""
+        sample = replace(self.sample, penalty=penalty)
+        return Stages(self.basis, sample, replace(self.grid, penalty=penalty, sample=sample))
+
+    def weighed(self, sky: np.ndarray, index: np.ndarray) -> Stages:
+        """Return the problems with their weights times a map of the sky."""
+        share = torch.from_numpy(sky.reshape(-1, 1))
+        weights = self.sample.weights * share[torch.from_numpy(index)].to(self.sample.weights)
+        sample = replace(self.sample, weights=weights)
+        grid = replace(self.grid, weights=self.grid.weights * share.to(self.grid.weights), sample=sample)
+        return Stages(self.basis, sample, grid)
+
+
+@dataclass(frozen=True)
+class StagedSolution:
+    """What was minimised last, on which pixels, and found on the sample of them."""
+
+    stages: Stages
+    loss: BackgroundLoss
+    result: MMResult
+    sky: np.ndarray
+
+
+@dataclass(frozen=True)
+class StagedFit:
+    """The stages of a fit by majorise-minimise on one set of pixels."""
+
+    prepared: PreparedImage
+    pixels: GridPixels
+    curve: LinearCurve | MidtonesCurve
+    loss: BackgroundLoss
+    settings: FitSettings
+    device: torch.device
+    callback: Callback | None
+
+    @property
+    def gentle_loss(self) -> BackgroundLoss:
+        """The loss once objects are masked: what is left is sky with noise on both sides.
+
+        The low quantile of a large alpha would be a needlessly noisy estimate of it.
+        """
+        return replace(self.loss, alpha=min(self.loss.alpha, _LAST_ALPHA))
+
+    def stages(self, basis: SplineBasis) -> Stages:
+        """Return the problems of a basis, without penalty."""
+        pixels, device = self.pixels, self.device
+        parts = (basis.design(pixels.points), pixels.sample_values, pixels.sample_weights)
+        # In double precision where there is one: in single a hair can tip a step, and with it the valley.
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        design, values, weights = (by_column(part.to(device, dtype)) for part in parts)
+        sample = MMProblem(design, basis.energies, values, weights, 0.0)
+        on_grid: Any = GridDesign.of(basis, self.prepared.y, self.prepared.x, device)
+        grid = MMProblem(on_grid, basis.energies, pixels.values.to(device), pixels.weights.to(device), 0.0, sample)
+        return Stages(basis, sample, grid)
+
+    def choose(
+        self, problem: MMProblem, fit_loss: BackgroundLoss, blocks_short: int, standard_errors: float
+    ) -> SmoothingPath:
+        """Choose the smoothing by held-out blocks of the sample."""
+        labels, partitions = held_out_blocks(self.prepared.usable.shape, blocks_short)
+        n_sample = len(self.pixels.index)
+        rows = np.linspace(0, n_sample - 1, min(n_sample, _CHOICE_PIXELS)).round().astype(int)
+        labels = labels.ravel()[self.pixels.index[rows]]
+        # Single precision will do: nothing is built on these fits but a choice among nine.
+        chosen = problem.rows(torch.from_numpy(rows)).to(torch.float32)
+        return choose_smoothing(chosen, labels, partitions, fit_loss, self.loss, standard_errors)
+
+    def on_grid(self, stages: Stages, coef: Tensor) -> np.ndarray:
+        """Return the model on the grid in the units of the fit, shape (n_rows, n_columns, n_channels)."""
+        model = stages.grid.design @ coef.to(stages.grid.values)
+        return model.cpu().numpy().reshape(self.prepared.values.shape)
+
+    def solve(self, stages: Stages, smoothing: float) -> StagedSolution:
+        """Fit the sample at one smoothing: anneal, move the control points if asked to, minimise, mask objects."""
+        penalty = bending_penalty(smoothing, self.loss, self.pixels.values.shape[1])
+        stages = stages.penalised(penalty)
+        found = anneal(stages.sample, self.loss)
+        start: Tensor = found.coef
+        gram: Tensor | None = found.gram
+        if self.settings.move_control_points:
+            basis, start = self._move(stages.basis, start, penalty)
+            stages, gram = self.stages(basis).penalised(penalty), None
+        result = self._minimize(stages.sample, self.loss, start, gram)
+        result = replace(result, n_iter=found.n_iter + result.n_iter)
+        if self._masks_objects:
+            return self._without_objects(stages, result)
+        return StagedSolution(stages, self.loss, result, np.ones(self.prepared.usable.shape))
+
+    def finish(self, solution: StagedSolution) -> MMResult:
+        """Go on from the sample to all pixels."""
+        result = solution.result
+        if len(self.pixels.index) == np.count_nonzero(self.prepared.usable):
+            return result
+        # From the sample's solution it is not far, and no valley is left to cross.
+        final = self._minimize(solution.stages.grid, solution.loss, result.coef, result.gram, patience=1)
+        return replace(final, n_iter=result.n_iter + final.n_iter)
+
+    @property
+    def _masks_objects(self) -> bool:
+        if self.settings.mask_objects == "auto":
+            return self.settings.loss_scale == "noise"
+        return bool(self.settings.mask_objects)
+
+    def _move(self, basis: SplineBasis, coef: Tensor, penalty: float) -> tuple[SplineBasis, Tensor]:
+        pixels, n_sample = self.pixels, _MOVING_PIXELS_PER_POINT * len(basis.centres)
+        parts = (pixels.points, pixels.sample_values, pixels.sample_weights)
+        points, values, weights = (every(part, n_sample) for part in parts)
+        return move_control_points(basis, coef, points, values, weights, self.loss, penalty)
+
+    def _minimize(
+        self, problem: MMProblem, loss: BackgroundLoss, start: Tensor, gram: Tensor | None, patience: int = 3
+    ) -> MMResult:
+        settings = self.settings
+        return minimize_mm(
+            problem, loss, start, gram,
+            max_iter=settings.max_iter, tol=settings.tol, patience=patience, callback=self.callback,
+        )  # fmt: skip
+
+    def _without_objects(self, stages: Stages, result: MMResult) -> StagedSolution:
+        """Mask what lies coherently above the model and fit again, the last time with the gentle loss."""
+        prepared = self.prepared
+        usable, sky = prepared.usable, np.ones(prepared.usable.shape)
+        for loss in (*[self.loss] * (_OBJECT_PASSES - 1), self.gentle_loss):
+            residual = (prepared.values - self.curve.invert(self.on_grid(stages, result.coef))) / prepared.block_noise
+            found = sky_weights(residual, usable)
+            if found[usable].sum() >= stages.basis.n_functions:
+                sky = found
+            weighed = stages.weighed(sky, self.pixels.index)
+            again = self._minimize(weighed.sample, loss, result.coef, result.gram)
+            result = replace(again, n_iter=result.n_iter + again.n_iter)
+        return StagedSolution(weighed, loss, result, sky)
+
+
+def every(points: Tensor, n_points: int) -> Tensor:
+    """Return every k-th point, at least so many or all."""
+    return points[:: max(1, len(points) // n_points)]

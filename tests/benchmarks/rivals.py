@@ -1,0 +1,133 @@
+"""Other programs that model a background, for the benchmarks: array in, model out.
+
+A factory raises ImportError where its package is missing. Programs that are no Python packages read and write files;
+they are timed by functions of their own.
+"""
+
+import importlib
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from skbgopt import write_image
+
+# From an image and its mask (True = excluded, None for none) to the background.
+Method = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+
+
+def sep_background(box: int) -> Method:
+    """Return SExtractor's background by `sep`."""
+    sep = importlib.import_module("sep")
+    return _by_channel(lambda channel, mask: sep.Background(channel, mask=mask, bw=box, bh=box).back())
+
+
+def photutils_background(box: int, estimator: str = "SExtractorBackground", **settings) -> Method:
+    """Return photutils' `Background2D` with the named estimator of a box's background."""
+    background = importlib.import_module("photutils.background")
+    bkg_estimator = getattr(background, estimator)()
+
+    def model(channel: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        return background.Background2D(channel, box, mask=mask, bkg_estimator=bkg_estimator, **settings).background
+
+    return _by_channel(model)
+
+
+def seiza_background(**settings) -> Method:
+    """Return seiza's background with these settings of its `fit_background`."""
+    seiza = importlib.import_module("seiza")
+
+    def run(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        return np.asarray(seiza.fit_background(image, mask=mask, **settings).render()).reshape(image.shape)
+
+    return run
+
+
+def graxpert_rbf(points_per_row: int = 15) -> Method:
+    """Return GraXpert's radial basis functions on a grid of points, other settings as in its window."""
+    extraction = importlib.import_module("graxpert.background_extraction")
+
+    def run(image: np.ndarray, _: np.ndarray | None) -> np.ndarray:
+        height, width = image.shape[:2]
+        step = width / points_per_row
+        rows, columns = np.mgrid[step / 2 : height : step, step / 2 : width : step]
+        points = np.stack([columns.ravel(), rows.ravel(), np.ones(rows.size)], axis=1).astype(int)
+        scratch = np.array(np.atleast_3d(image))  # it writes the corrected image into its input
+        found = extraction.extract_background(
+            scratch, points, "RBF", 0.0, 4, 25, "thin_plate", 3, "Subtraction", None
+        )  # fmt: skip
+        return found.reshape(image.shape)
+
+    return run
+
+
+def installed(factories: Mapping[str, Callable[[], Method]]) -> dict[str, Method]:
+    """Return the methods whose packages are installed; name the missing ones."""
+    found = {}
+    for name, make in factories.items():
+        try:
+            found[name] = make()
+        except ImportError as error:
+            print(f"{name}: missing ({error})")
+    return found
+
+
+def source_extractor_seconds(image: np.ndarray, directory: Path) -> float:
+    """Return the seconds of source-extractor's background of each channel, whole processes with load and save."""
+    program = _program("source-extractor", "sex")
+    parameters = directory / "numbers.param"
+    parameters.write_text("NUMBER\n")
+    seconds = 0.0
+    for c in range(np.atleast_3d(image).shape[2]):
+        frame = directory / "channel.fits"
+        write_image(frame, np.ascontiguousarray(np.atleast_3d(image)[:, :, c]), overwrite=True)
+        command = [
+            program, str(frame), "-PARAMETERS_NAME", str(parameters), "-CATALOG_TYPE", "NONE", "-FILTER", "N",
+            "-DETECT_THRESH", "1e9", "-ANALYSIS_THRESH", "1e9", "-BACK_SIZE", "64", "-VERBOSE_TYPE", "QUIET",
+            "-CHECKIMAGE_TYPE", "BACKGROUND", "-CHECKIMAGE_NAME", str(directory / "model.fits"),
+        ]  # fmt: skip
+        seconds += _seconds(command, directory, "model.fits")
+    return seconds
+
+
+def siril_rbf_seconds(image: np.ndarray, directory: Path) -> float:
+    """Return the seconds of Siril's ``subsky -rbf``: a script with it less the same one without it."""
+    program = _program("siril-cli")
+    write_image(directory / "frame.fits", image, overwrite=True)
+    seconds = []
+    for commands in (["subsky -rbf -samples=20 -tolerance=1.0 -smooth=0.5"], []):
+        script = directory / "background.ssf"
+        script.write_text("\n".join(["requires 1.2.0", "load frame.fits", *commands, "save corrected", ""]))
+        seconds.append(_seconds([program, "-d", str(directory), "-s", str(script)], directory, "corrected.*"))
+    return seconds[0] - seconds[1]
+
+
+def _program(*names: str) -> str:
+    for name in names:
+        if path := shutil.which(name):
+            return path
+    raise ImportError("no program named " + " or ".join(names))
+
+
+def _seconds(command: list[str], directory: Path, output: str) -> float:
+    """Time a process that writes a file of this name (a pattern): not all that fail say so by their exit code."""
+    for old in directory.glob(output):
+        old.unlink()
+    start = perf_counter()
+    subprocess.run(command, cwd=directory, check=True, capture_output=True)
+    seconds = perf_counter() - start
+    if not any(directory.glob(output)):
+        raise RuntimeError(f"{Path(command[0]).name} wrote no {output}")
+    return seconds
+
+
+def _by_channel(model: Method) -> Method:
+    def run(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        if image.ndim == 2:
+            return model(image, mask)
+        return np.stack([model(np.ascontiguousarray(image[:, :, c]), mask) for c in range(image.shape[2])], axis=2)
+
+    return run
