@@ -102,14 +102,13 @@ def fit_background(
         If fewer reduced pixels are usable than the spline has coefficients, or a channel is constant.
     """
     curve, loss = _range_and_loss(prepared, settings)
-    values = curve.apply(prepared.values)
     degree = tail_degree(settings.order, settings.degree)
-    _check_enough(prepared, values, settings.n_control_points, degree)
+    _check_enough(prepared, curve, settings.n_control_points, degree)
     centres = torch.from_numpy(_control_points(prepared, settings, random_state))
     solve = _solve_adam if settings.solver == "adam" else _solve_mm
     # Adam works on all pixels at every step, which gains from several threads.
     with nullcontext() if settings.solver == "adam" else single_threaded():
-        return solve(prepared, values, centres, degree, curve, loss, settings, device, callback)
+        return solve(prepared, centres, degree, curve, loss, settings, device, callback)
 
 
 def _range_and_loss(
@@ -138,7 +137,9 @@ def _floor(prepared: PreparedImage) -> np.ndarray:
     return np.maximum(prepared.curve.pedestal, low - 10 * (middle - low))
 
 
-def _check_enough(prepared: PreparedImage, values: np.ndarray, n_control_points: int, degree: int) -> None:
+def _check_enough(
+    prepared: PreparedImage, curve: LinearCurve | MidtonesCurve, n_control_points: int, degree: int
+) -> None:
     needed = max(n_control_points, comb(degree + 2, 2))
     found = int(np.count_nonzero(prepared.weights, axis=(0, 1)).min())
     if found < needed:
@@ -148,8 +149,8 @@ def _check_enough(prepared: PreparedImage, values: np.ndarray, n_control_points:
             "Lower n_control_points or downscale_factor, or exclude less."
         )
     usable = prepared.usable
-    first = values[np.unravel_index(np.argmax(usable), usable.shape)]
-    varies = ((values != first) & usable[:, :, None]).any(axis=(0, 1))
+    linear = prepared.values[usable]
+    varies = np.ptp(curve.apply(np.stack([linear.min(axis=0), linear.max(axis=0)])), axis=0) > 0
     if not varies.all():
         raise ValueError(
             f"Channel {np.argmin(varies)} is constant where it is usable, there is no background to fit; "
@@ -166,8 +167,8 @@ def _control_points(prepared: PreparedImage, settings: FitSettings, random_state
     return random_control_points(settings.n_control_points, low, high, random_state)
 
 
-def _solve_mm(prepared, values, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
-    pixels = grid_pixels(prepared, values, _STAGE_PIXELS)
+def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
+    pixels = grid_pixels(prepared, curve, _STAGE_PIXELS)
     basis = spline_basis(centres, every(pixels.points, _BASIS_PIXELS), settings.order, degree)
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
     stages = solver.stages(basis)
@@ -191,9 +192,9 @@ def _solve_mm(prepared, values, centres, degree, curve, loss, settings, device, 
     return FittedBackground(spline, curve, level, smoothing, path, result.loss, result.curve, result.n_iter, objects)
 
 
-def _solve_adam(prepared, values, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
-    pixels = grid_pixels(prepared, values, prepared.usable.size)
-    start = interpolate(centres, _values_at(prepared, values, centres), settings.order, degree)
+def _solve_adam(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
+    pixels = grid_pixels(prepared, curve, prepared.usable.size)
+    start = interpolate(centres, _values_at(prepared, curve.apply(prepared.values), centres), settings.order, degree)
     points, sky, weights = (
         part.to(device, torch.float32) for part in (pixels.points, pixels.sample_values, pixels.sample_weights)
     )

@@ -20,7 +20,7 @@ from .splines import SplineBasis
 # square. The kernel of order 1 has a kink, and its functions are taken at each pixel.
 _NODES = 48
 # Nodes evaluated at once, in double precision.
-_NODES_AT_ONCE = 1 << 14
+_NODES_AT_ONCE = 2048
 
 
 @dataclass(frozen=True)

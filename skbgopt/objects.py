@@ -36,15 +36,19 @@ def sky_weights(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
         1 = sky, 0 = object, in between on the way: a pixel must not leave the fit because of a rounding error.
         1 where not usable.
     """
-    weights = np.ones(usable.shape)
-    coverage = uniform_filter(usable.astype(float), _WINDOW, mode="constant")
+    weights = np.ones(usable.shape, dtype=np.float32)
+    coverage = uniform_filter(usable.astype(np.float32), _WINDOW, mode="constant")
+    np.maximum(coverage, 1e-9, out=coverage)
     for c in range(residual_sigmas.shape[2]):
-        channel = np.where(usable, np.clip(residual_sigmas[:, :, c], -_CLIP, _CLIP), 0)
-        average = uniform_filter(channel, _WINDOW, mode="constant") / np.maximum(coverage, 1e-9)
+        channel = np.where(usable, residual_sigmas[:, :, c], 0).astype(np.float32, copy=False)
+        average = uniform_filter(np.clip(channel, -_CLIP, _CLIP, out=channel), _WINDOW, mode="constant")
+        average /= coverage
         low, high = np.quantile(average[usable], [_LOW, _HIGH])
         # Of a normal distribution they lie 1.645 and 0.842 sigma below the middle.
         scatter = max((high - low) / 0.803, _LEAST_SCATTER)
-        height = (average - (high + 0.842 * scatter)) / scatter
-        weights = np.minimum(weights, np.clip((_SIGMAS - height) / (2 * _RAMP) + 0.5, 0, 1))
+        average -= high + 0.842 * scatter
+        average *= -1 / (2 * _RAMP * scatter)
+        average += _SIGMAS / (2 * _RAMP) + 0.5
+        np.minimum(weights, np.clip(average, 0, 1, out=average), out=weights)
     weights[~usable] = 1
     return minimum_filter(weights, footprint=_FOOTPRINT, mode="nearest")

@@ -32,7 +32,7 @@ class PreparedImage:
 
     Attributes
     ----------
-    values : ndarray of shape (n_rows, n_columns, n_channels), float64
+    values : ndarray of shape (n_rows, n_columns, n_channels), float
         Linear block values in the image's units; 0 where there is none.
     weights : ndarray of the same shape
         Share of the block that is used; 0 = not at all.
@@ -118,8 +118,8 @@ def prepare_image(
     y, x = frame.axes(block_centres(height, downscale_factor), block_centres(width, downscale_factor))
     usable = np.isfinite(values) & (weights > 0)
     return PreparedImage(
-        values=np.where(usable, values, 0).astype(float, copy=False),
-        weights=np.where(usable, weights, 0).astype(float, copy=False),
+        values=np.where(usable, values, 0),
+        weights=np.where(usable, weights, 0).astype(values.dtype, copy=False),
         y=y,
         x=x,
         frame=frame,

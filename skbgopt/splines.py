@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 # Rows of a design matrix made at once: its float64 kernel values (times 64 points) then stay in the cache.
-_ROWS_AT_ONCE = 8192
+_ROWS_AT_ONCE = 2048
 # Directions of the spline space that the sample of pixels cannot tell from zero (relative singular value).
 _RANK_TOLERANCE = 1e-10
 

@@ -52,15 +52,15 @@ class GridPixels:
     sample_weights: Tensor
 
 
-def grid_pixels(prepared: PreparedImage, values: np.ndarray, n_sample: int) -> GridPixels:
+def grid_pixels(prepared: PreparedImage, curve: LinearCurve | MidtonesCurve, n_sample: int) -> GridPixels:
     """Return the pixels with a sample of at least so many of the usable ones, or all of them."""
-    n_channels = values.shape[2]
+    n_channels = prepared.values.shape[2]
     index = np.flatnonzero(prepared.usable)
     index = index[:: max(1, len(index) // n_sample)]
     points = np.stack([prepared.y[index // len(prepared.x)], prepared.x[index % len(prepared.x)]], axis=1)
-    flat, weights = (part.reshape(-1, n_channels) for part in (values, prepared.weights))
-    sample = (points, flat[index], weights[index])
-    return GridPixels(_by_channel(flat), _by_channel(weights), index, *map(torch.from_numpy, sample))
+    linear, weights = (part.reshape(-1, n_channels) for part in (prepared.values, prepared.weights))
+    sample = (points, curve.apply(linear[index]), weights[index].astype(float))
+    return GridPixels(_by_channel(curve.apply(linear)), _by_channel(weights), index, *map(torch.from_numpy, sample))
 
 
 def _by_channel(array: np.ndarray) -> Tensor:
@@ -200,7 +200,8 @@ class StagedFit:
         prepared = self.prepared
         usable, sky = prepared.usable, np.ones(prepared.usable.shape)
         for loss in (*[self.loss] * (_OBJECT_PASSES - 1), self.gentle_loss):
-            residual = (prepared.values - self.curve.invert(self.on_grid(stages, result.coef))) / prepared.block_noise
+            residual = prepared.values - self.curve.invert(self.on_grid(stages, result.coef))
+            residual /= prepared.block_noise
             found = sky_weights(residual, usable)
             if found[usable].sum() >= stages.basis.n_functions:
                 sky = found
