@@ -17,6 +17,10 @@ _HOMES = {
     "BlockReducer": "reduction",
     "SourceMasker": "sources",
     "EachImage": "each_image",
+    "BackgroundSearchCV": "model_selection",
+    "ImageBlockKFold": "model_selection",
+    "background_objective": "model_selection",
+    "cross_val_score_image": "model_selection",
     "make_sky_image": "datasets",
     "read_image": "io",
     "write_image": "io",
@@ -34,6 +38,10 @@ if TYPE_CHECKING:  # what __getattr__ finds, for those who read types
     from .io import read_image as read_image
     from .io import write_image as write_image
     from .metrics import gradient_left as gradient_left
+    from .model_selection import BackgroundSearchCV as BackgroundSearchCV
+    from .model_selection import ImageBlockKFold as ImageBlockKFold
+    from .model_selection import background_objective as background_objective
+    from .model_selection import cross_val_score_image as cross_val_score_image
     from .reduction import BlockReducer as BlockReducer
     from .regression import PolyharmonicSplineRegressor as PolyharmonicSplineRegressor
     from .sources import SourceMasker as SourceMasker

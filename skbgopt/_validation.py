@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Real
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils._param_validation import Interval
 
 MISSING_CONSTRAINT = [Interval(Real, None, None, closed="neither"), None]
@@ -28,37 +29,53 @@ def unwrap_image(X) -> tuple[object, np.ndarray | None]:
     return X, None
 
 
-def masked_as_nan(X):
-    """Return X; of a masked array a float copy with NaN where it is masked."""
-    if not isinstance(X, np.ma.MaskedArray):
-        return X
-    return np.where(np.ma.getmaskarray(X), np.nan, np.ma.getdata(X).astype(work_dtype(X.dtype)))
-
-
 def check_image(X, who: str) -> np.ndarray:
     """Return X as a real array of shape (height, width) or (height, width, n_channels), not copied.
+
+    The sentences hold the phrases that scikit-learn's estimator checks look for.
 
     Raises
     ------
     TypeError
-        If X is complex, an object array or text.
+        If X is sparse, text, or holds objects that are no numbers.
     ValueError
-        If X has another number of axes, or no pixel.
+        If X is complex, has another number of axes, or no pixel.
     """
-    array = np.asarray(X)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{who} takes images of real numbers, got dtype {array.dtype}: convert it to float32.")
+    if issparse(X):
+        raise TypeError(
+            f"{who} takes dense images, sparse ones are not supported, got {type(X).__name__}: call its toarray()."
+        )
+    array = _as_real(np.asarray(X), who)
     if array.ndim not in (2, 3):
+        way_out = "Reshape your data to one image" if array.ndim < 2 else "use EachImage or a loop for several"
         raise ValueError(
             f"{who} takes one image of shape (height, width) or (height, width, n_channels), "
-            f"got shape {array.shape}: use EachImage or a loop for several."
+            f"got shape {array.shape}: {way_out}."
+        )
+    if array.size == 0:
+        empty = "sample(s)" if array.shape[0] == 0 else "feature(s)"
+        raise ValueError(
+            f"{who} needs at least one pixel, got 0 {empty} (shape={array.shape}) while a minimum of 1 is required."
         )
     if array.ndim == 3 and array.shape[0] <= 4 and min(array.shape[1:]) > 16:
         raise ValueError(
             f"{who} takes images with the channels last, got shape {array.shape}: use numpy.moveaxis(image, 0, -1)."
         )
-    if array.size == 0:
-        raise ValueError(f"{who} needs at least one pixel, got shape {array.shape}.")
+    return array
+
+
+def _as_real(array: np.ndarray, who: str) -> np.ndarray:
+    """Return an array of real numbers: the same one, or float64 of objects that are numbers."""
+    got = f"{who} takes images of real numbers, got dtype {array.dtype}"
+    if array.dtype.kind == "O":
+        try:
+            return array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{got} with what is no number: {error}.") from error
+    if array.dtype.kind == "c":
+        raise ValueError(f"{got} (Complex data not supported): pass its real part or its absolute value.")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{got}: convert it to float32.")
     return array
 
 

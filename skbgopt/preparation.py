@@ -108,9 +108,8 @@ def prepare_image(
     downscale_func : {"median", "mean"}
     """
     height, width = selection.shape
-    tiles = _sample_tiles(selection)
-    samples = [np.concatenate([_finite(tile[:, :, c]) for tile in tiles]) for c in range(selection.image.shape[2])]
-    curve = MidtonesCurve.from_samples(samples, quantile)
+    tiles = sample_tiles(selection)
+    curve = MidtonesCurve.from_samples(channel_samples(tiles), quantile)
     noise = np.sqrt(np.median([sky_noise(tile) ** 2 for tile in tiles[::_NOISE_STRIDE]], axis=0))
     values, weights, excluded = _reduce(selection, downscale_factor, downscale_func)
     block_noise = sky_noise(values, share=_CALM_SHARE)
@@ -149,7 +148,12 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def _sample_tiles(selection: PixelSelection) -> list[np.ndarray]:
+def channel_samples(tiles: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the finite values of all tiles, flat, for each channel."""
+    return [np.concatenate([_finite(tile[:, :, c]) for tile in tiles]) for c in range(tiles[0].shape[2])]
+
+
+def sample_tiles(selection: PixelSelection) -> list[np.ndarray]:
     """Return the image, or square tiles spread evenly over a large one, NaN where not usable."""
     height, width = selection.shape
     if height * width <= _SAMPLE_PIXELS:

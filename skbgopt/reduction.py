@@ -9,12 +9,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._validation import MISSING_CONSTRAINT, as_channels, is_missing, masked_as_nan, work_dtype
+from ._validation import MISSING_CONSTRAINT, as_channels, check_image, check_mask, is_missing, unwrap_image, work_dtype
 
 
 def block_edges(length: int, factor: int) -> np.ndarray:
     """Return where the blocks begin and end along an axis; the last block may be shorter."""
-    return np.append(np.arange(0, length, factor), length)
+    return np.append(np.arange(0, length, min(factor, length)), length)
 
 
 def block_centres(length: int, factor: int) -> np.ndarray:
@@ -65,14 +65,16 @@ def block_fractions(weights: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _blocks(values: np.ndarray, factor: int) -> np.ndarray:
-    """Return a copy of shape (block rows, block columns, n_channels, factor**2), NaN beyond the edges."""
+    """Return a copy of shape (block rows, block columns, n_channels, pixels of a block), NaN beyond the edges."""
     height, width, n_channels = values.shape
-    rows, columns = -(-height // factor), -(-width // factor)
-    if (rows * factor, columns * factor) != (height, width):
-        padding = ((0, rows * factor - height), (0, columns * factor - width), (0, 0))
+    # A block longer than the image is the image, and needs no memory beyond it.
+    tall, wide = min(factor, height), min(factor, width)
+    rows, columns = -(-height // tall), -(-width // wide)
+    if (rows * tall, columns * wide) != (height, width):
+        padding = ((0, rows * tall - height), (0, columns * wide - width), (0, 0))
         values = np.pad(values, padding, constant_values=np.nan)
-    split = values.reshape(rows, factor, columns, factor, n_channels).transpose(0, 2, 4, 1, 3)
-    return np.array(split, order="C").reshape(rows, columns, n_channels, factor * factor)
+    split = values.reshape(rows, tall, columns, wide, n_channels).transpose(0, 2, 4, 1, 3)
+    return np.array(split, order="C").reshape(rows, columns, n_channels, tall * wide)
 
 
 class BlockReducer(TransformerMixin, BaseEstimator):
@@ -117,6 +119,7 @@ class BlockReducer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (height, width) or (height, width, n_channels)
+            Any real dtype; np.ma and NDData bring their own mask.
         y : None
             Ignored.
 
@@ -125,22 +128,25 @@ class BlockReducer(TransformerMixin, BaseEstimator):
         self : BlockReducer
         """
         self._validate_params()
-        self._image(X, reset=True)
+        self._check(X, reset=True)
         return self
 
     def transform(self, X):
         """Return the reduced image; blocks without a usable pixel are NaN."""
         check_is_fitted(self, "n_features_in_")
-        X = self._image(X, reset=False)
-        usable = ~is_missing(X, self.missing_values)
-        values = np.where(usable[:, :, None], as_channels(X), np.nan).astype(X.dtype, copy=False)
+        image, excluded = self._check(X, reset=False)
+        values = np.where(excluded[:, :, None], np.nan, as_channels(image)).astype(image.dtype, copy=False)
         reduced = reduce_blocks(values, self.factor, self.func)
-        return reduced[:, :, 0] if X.ndim == 2 else reduced
+        return reduced[:, :, 0] if image.ndim == 2 else reduced
 
-    def _image(self, X, reset):
-        X = masked_as_nan(X)
-        dtype = work_dtype(np.asarray(X).dtype)
-        return validate_data(self, X, reset=reset, dtype=dtype, allow_nd=True, ensure_all_finite=False)
+    def _check(self, X, reset):
+        """Return the image as floats, and the pixels that are missing or masked."""
+        who = type(self).__name__
+        X, mask = unwrap_image(X)
+        dtype = work_dtype(check_image(X, who).dtype)
+        image = validate_data(self, X, reset=reset, dtype=dtype, allow_nd=True, ensure_all_finite=False)
+        excluded = is_missing(image, self.missing_values)
+        return image, excluded if mask is None else excluded | check_mask(mask, image.shape, who)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -41,7 +41,7 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         Price of a model above the values against one below.
     loss_scale : float or "noise", default="noise"
         Residuals up to it count in proportion, larger ones ever less. "noise" takes twice the scatter between
-        nearest neighbours, or 1e-3 of the range of the values if that is more.
+        nearest neighbours, or 1e-3 of the range between the values' quartiles if that is more.
     max_iter : int, default=200
     tol : float, default=1e-6
         Stop when the loss gains less.
@@ -189,7 +189,10 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
             return spread
         _, nearest = cKDTree(points).query(points, k=2)
         steps = np.abs(values - values[nearest[:, 1]])
-        return max(2 * 1.4826 * float(np.median(steps)) / 2**0.5, 1e-3 * spread)
+        # No few outliers move the range between the quartiles, which is 0 where half of the values are alike.
+        low, high = np.quantile(values, [0.25, 0.75], axis=0)
+        middle_half = float((high - low).max()) or spread
+        return max(2 * 1.4826 * float(np.median(steps)) / 2**0.5, 1e-3 * middle_half)
 
     def predict(self, X):
         """Return the spline at the coordinates, shape (n_samples,) or (n_samples, n_outputs)."""

@@ -124,8 +124,8 @@ class StagedFit:
         """Return the problems of a basis, without penalty."""
         pixels, device = self.pixels, self.device
         parts = (basis.design(pixels.points), pixels.sample_values, pixels.sample_weights)
-        # In double precision on the CPU: in single a hair can tip a step, and with it the valley. Other devices are slow
-        # in double, or know none.
+        # In double precision on the CPU: in single a hair can tip a step, and with it the valley. Other devices are
+        # slow in double, or know none.
         dtype = torch.float64 if device.type == "cpu" else torch.float32
         design, values, weights = (by_column(part.to(device, dtype)) for part in parts)
         sample = MMProblem(design, basis.energies, values, weights, 0.0)

@@ -18,7 +18,16 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._validation import MISSING_CONSTRAINT, as_channels, channel_samples, is_missing, masked_as_nan, work_dtype
+from ._validation import (
+    MISSING_CONSTRAINT,
+    as_channels,
+    channel_samples,
+    check_image,
+    check_mask,
+    is_missing,
+    unwrap_image,
+    work_dtype,
+)
 
 # The pedestal is the order statistic at this share of the pixels, the minimum where there are fewer than its
 # inverse: one cold pixel must not move the stretch of the whole frame.
@@ -42,9 +51,18 @@ class MidtonesCurve:
     target: float = 0.25
 
     @classmethod
-    def from_samples(cls, samples: list[np.ndarray], quantile: float, target: float = 0.25) -> MidtonesCurve:
-        """Measure the curve on the usable values of each channel."""
-        measured = np.array([_measure(channel, quantile) for channel in samples])
+    def from_samples(
+        cls, samples: list[np.ndarray], quantile: float, target: float = 0.25, shown: list[np.ndarray] | None = None
+    ) -> MidtonesCurve:
+        """Measure the curve on the usable values of each channel.
+
+        With `shown`, more values of each channel, the scale is large enough for their quantile as well.
+        """
+        points = np.array([_order_statistics(channel, quantile) for channel in samples])
+        if shown is not None and shown is not samples:
+            brightest = [_order_statistics(channel, quantile)[2] for channel in shown]
+            points[:, 2] = np.maximum(points[:, 2], brightest)
+        measured = np.array([_measure(*point) for point in points])
         return cls(measured[:, 0], measured[:, 1], measured[:, 2], target)
 
     def normalise(self, values: np.ndarray) -> np.ndarray:
@@ -87,14 +105,19 @@ class LinearCurve:
         return self.offset + self.scale * scaled
 
 
-def _measure(values: np.ndarray, quantile: float) -> tuple[float, float, float]:
-    """Return pedestal, scale and midtones of one channel, each an order statistic."""
+def _order_statistics(values: np.ndarray, quantile: float) -> tuple[float, float, float]:
+    """Return pedestal, median and quantile of one channel; 0 and no range where there is no value."""
     n = len(values)
     if n == 0:
-        return 0.0, 1.0, 0.25
+        return 0.0, 0.0, 0.0
     positions = [int(_PEDESTAL_SHARE * n), n // 2, min(int(quantile * (n - 1) + 0.5), n - 1)]
     parted = np.partition(values, positions)
     pedestal, median, top = (float(parted[k]) for k in positions)
+    return pedestal, median, top
+
+
+def _measure(pedestal: float, median: float, top: float) -> tuple[float, float, float]:
+    """Return pedestal, scale and midtones of one channel."""
     scale = top - pedestal
     if not scale > 0:
         return pedestal, 1.0, 0.25
@@ -104,12 +127,17 @@ def _measure(values: np.ndarray, quantile: float) -> tuple[float, float, float]:
 class MidtonesStretch(TransformerMixin, BaseEstimator):
     """Stretch a linear image so that its sky lands on a quarter of the range.
 
+    A masked array tells the sky from what is not: its pedestal and its median are those of the pixels that are not
+    masked. What is masked is shown all the same, so the scale is large enough for it too: behind a `SourceMasker`
+    stars and galaxies are not clipped to white, and a median at the target has the same contrast at any scale.
+
     Parameters
     ----------
     quantile : float in (0, 1], default=0.99
         The quantile of each channel (above its pedestal) that becomes 1; brighter pixels are clipped. Lower is
-        a stronger stretch. Clipping stars is fine, clipping the brightest part of a gradient hides it.
-    target : float in (0, 1), default=0.25
+        a stronger stretch. Clipping stars is fine, clipping the brightest part of a gradient hides it. Of the
+        quantile with and that without the masked pixels the larger counts.
+    target : float in [0.001, 0.999], default=0.25
         Where the median goes.
     missing_values : float or None, default=0
         Pixels equal to it take no part and come back as they are; None for none. Non-finite ones never do.
@@ -132,7 +160,7 @@ class MidtonesStretch(TransformerMixin, BaseEstimator):
 
     _parameter_constraints = {
         "quantile": [Interval(Real, 0, 1, closed="right")],
-        "target": [Interval(Real, 0, 1, closed="neither")],
+        "target": [Interval(Real, 0.001, 0.999, closed="both")],
         "missing_values": MISSING_CONSTRAINT,
     }
 
@@ -147,6 +175,7 @@ class MidtonesStretch(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (height, width) or (height, width, n_channels)
+            Any real dtype; np.ma and NDData bring their own mask.
         y : None
             Ignored.
 
@@ -155,10 +184,14 @@ class MidtonesStretch(TransformerMixin, BaseEstimator):
         self : MidtonesStretch
         """
         self._validate_params()
-        X = self._image(masked_as_nan(X), reset=True)
-        self.curve_ = MidtonesCurve.from_samples(
-            channel_samples(X, is_missing(X, self.missing_values)), self.quantile, self.target
-        )
+        X, mask = unwrap_image(X)
+        X = self._image(X, reset=True)
+        excluded = is_missing(X, self.missing_values)
+        present = sky = channel_samples(X, excluded)
+        if mask is not None:
+            excluded = excluded | check_mask(mask, X.shape, type(self).__name__)
+            sky = present if excluded.all() else channel_samples(X, excluded)
+        self.curve_ = MidtonesCurve.from_samples(sky, self.quantile, self.target, shown=present)
         return self
 
     def transform(self, X):
@@ -172,7 +205,7 @@ class MidtonesStretch(TransformerMixin, BaseEstimator):
         return self._map(X, self.curve_.invert, None)
 
     def _map(self, image, curve, missing_values):
-        X = self._image(np.ma.getdata(image), reset=False)
+        X = self._image(unwrap_image(image)[0], reset=False)
         channels = as_channels(X)
         if channels.shape[2] != len(self.curve_.scale):
             raise ValueError(
@@ -185,7 +218,7 @@ class MidtonesStretch(TransformerMixin, BaseEstimator):
         return np.ma.array(mapped, mask=np.ma.getmaskarray(image)) if isinstance(image, np.ma.MaskedArray) else mapped
 
     def _image(self, X, reset):
-        dtype = work_dtype(np.asarray(X).dtype)
+        dtype = work_dtype(check_image(X, type(self).__name__).dtype)
         return validate_data(self, X, reset=reset, dtype=dtype, allow_nd=True, ensure_all_finite=False)
 
     def __sklearn_tags__(self):

@@ -454,7 +454,7 @@ def test_nothing_usable_left(image, given, parameters, message):
     [
         (sky((80,)), ValueError, r"one image of shape .*got shape \(80,\)"),
         (sky((2, 80, 120, 3)), ValueError, r"got shape \(2, 80, 120, 3\).*EachImage"),
-        (sky() + 0j, TypeError, "real numbers, got dtype complex128"),
+        (sky() + 0j, ValueError, "real numbers, got dtype complex128"),
         (np.full((80, 120), "a"), TypeError, "real numbers"),
     ],
 )

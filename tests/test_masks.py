@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, NDData
+from scipy.sparse import csr_array
 
 from skbgopt import BackgroundSplineRegressor
 from skbgopt.masks import PixelSelection
@@ -161,12 +162,15 @@ def test_missing_values_none_keeps_zeros():
         ({"sample_weight": np.full((4, 5), -1)}, ValueError, r"\[0, 1\] .*from -1"),
         ({"sample_weight": np.full((4, 5), 255, np.uint8)}, ValueError, r"\[0, 1\] .*255"),
         ({"sample_weight": np.full((4, 5), np.nan)}, ValueError, r"\[0, 1\] .*nan"),
-        ({"X": np.ones((4, 5), complex)}, TypeError, "real numbers, got dtype complex128"),
+        ({"X": np.ones((4, 5), complex)}, ValueError, "real numbers, got dtype complex128 .*its real part"),
         ({"X": np.array([["a", "b"]])}, TypeError, "real numbers, got dtype <U1"),
-        ({"X": np.full((4, 5), None)}, TypeError, "real numbers, got dtype object"),
-        ({"X": np.ones(5)}, ValueError, r"got shape \(5,\)"),
+        ({"X": np.full((4, 5), {})}, TypeError, "real numbers, got dtype object .*not 'dict'"),
+        ({"X": np.full((4, 5), "sky", object)}, TypeError, "real numbers, got dtype object .*'sky'"),
+        ({"X": csr_array(np.eye(5))}, TypeError, r"dense images.* got csr_array: call its toarray"),
+        ({"X": np.ones(5)}, ValueError, r"got shape \(5,\): Reshape your data to one image"),
         ({"X": np.ones((2, 4, 5, 3))}, ValueError, r"got shape \(2, 4, 5, 3\)"),
-        ({"X": np.ones((0, 5))}, ValueError, r"at least one pixel, got shape \(0, 5\)"),
+        ({"X": np.ones((0, 5))}, ValueError, r"at least one pixel, got 0 sample\(s\) \(shape=\(0, 5\)\)"),
+        ({"X": np.ones((4, 0))}, ValueError, r"at least one pixel, got 0 feature\(s\) \(shape=\(4, 0\)\)"),
     ],
 )
 def test_input_that_does_not_fit(given, error, message):

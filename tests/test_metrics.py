@@ -56,6 +56,25 @@ def test_r2_of_a_background(truth):
     assert background_r2(selection, -truth, truth) < 0
 
 
+def test_r2_of_a_constant_background():
+    """Without a variance to explain it is 1 for the truth and 0 for all else."""
+    flat = np.full((9, 9), 5.0)
+    selection = PixelSelection.from_input(flat, None, None, None, "the test")
+    assert background_r2(selection, flat, flat) == 1
+    assert background_r2(selection, flat + 1, flat) == 0
+
+
+def test_scores_need_a_pixel_and_the_shape_of_the_image(truth):
+    """Everything masked, and a truth of another shape, are errors that say so."""
+    nothing = PixelSelection.from_input(truth, np.ones(truth.shape[:2], bool), None, None, "the test")
+    with pytest.raises(ValueError, match="No pixel is usable"):
+        background_r2(nothing, truth, truth)
+    with pytest.raises(ValueError, match="No pixel is usable"):
+        sky_loss(nothing, truth)
+    with pytest.raises(ValueError, match=r"shape of the image \(40, 64, 2\), got \(40, 64\)"):
+        background_r2(nothing, truth, truth[:, :, 0])
+
+
 def loss_of(image, background, **given):
     """sky_loss of an image."""
     selection = PixelSelection.from_input(image, given.get("mask"), given.get("sample_weight"), 0, "test")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy.nddata import NDData
 
 from skbgopt import BlockReducer
 from skbgopt.reduction import block_centres, block_edges, block_fractions, reduce_blocks
@@ -104,3 +105,46 @@ def test_parameters_out_of_range(parameters, message):
     """The sentence names the parameter, the range and the value."""
     with pytest.raises(ValueError, match=message):
         BlockReducer(**parameters).fit(np.ones((5, 5)))
+
+
+@pytest.mark.parametrize("func", ["median", "mean"])
+@pytest.mark.parametrize("factor", [40, 10**9, 10**30])
+def test_a_block_larger_than_the_image_is_the_image(factor, func):
+    """However large the factor, the result is one pixel, and no memory is asked for beyond the image."""
+    image = np.random.default_rng(0).normal(5, 1, (7, 30, 2))
+    image[2, 3] = np.nan
+    reduced = BlockReducer(factor=factor, func=func).fit_transform(image)
+    np.testing.assert_allclose(reduced[0, 0], getattr(np, f"nan{func}")(image, axis=(0, 1)), rtol=1e-12)
+    assert block_centres(30, factor).tolist() == [15]
+
+
+def test_a_block_may_be_larger_than_one_side():
+    """A strip of one row is reduced along its length."""
+    strip = np.arange(1.0, 17.0)[None]
+    assert BlockReducer(factor=4, func="mean").fit_transform(strip).tolist() == [[2.5, 6.5, 10.5, 14.5]]
+
+
+def test_masks_of_arrays_and_nddata_are_left_out():
+    """Masked pixels and NaN are the same thing, whatever the values in them."""
+    image = np.random.default_rng(0).normal(5, 1, (12, 16))
+    mask = image > 6
+    expected = BlockReducer(factor=4).fit_transform(np.where(mask, np.nan, image))
+    spoiled = np.where(mask, 1e9, image)
+    for form in (np.ma.array(spoiled, mask=mask), NDData(spoiled, mask=mask)):
+        np.testing.assert_array_equal(BlockReducer(factor=4).fit_transform(form), expected)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.ones((2, 5, 6, 3)), ValueError, r"takes one image .*got shape \(2, 5, 6, 3\): use EachImage"),
+        (np.ones((5, 0)), ValueError, "needs at least one pixel"),
+        (np.full((5, 6), "sky"), TypeError, "takes images of real numbers, got dtype <U3"),
+        (np.full((5, 6), {}), TypeError, "takes images of real numbers, got dtype object"),
+    ],
+)
+def test_what_is_no_image(image, error, message):
+    """The sentence names the estimator, what is allowed and what came, in fit and in transform."""
+    for method in (BlockReducer().fit, BlockReducer().fit(np.ones((5, 6))).transform):
+        with pytest.raises(error, match=f"BlockReducer .*{message}"):
+            method(image)

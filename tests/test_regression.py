@@ -130,6 +130,26 @@ def test_parameters_out_of_range(parameters, message):
         PolyharmonicSplineRegressor(**parameters).fit(scattered(20), np.arange(20.0))
 
 
+@pytest.mark.parametrize("outlier", [1e6, -1e9])
+def test_one_outlier_does_not_widen_the_noise(outlier):
+    """However far off one value is, the surface without it is found."""
+    X = scattered(400)
+    y = np.sin(3 * X[:, 0])
+    spoiled = y.copy()
+    spoiled[17] = outlier
+    model = PolyharmonicSplineRegressor(smoothing=1e-9)
+    expected = clone(model).fit(X, y).predict(X)
+    assert np.abs(clone(model).fit(X, spoiled).predict(X) - expected).max() < 1e-3
+
+
+def test_values_that_are_mostly_alike():
+    """Where half of the values are the same, that value is found, the others are outliers."""
+    X = scattered(200)
+    y = np.full(200, 5.0)
+    y[::7] = 30
+    np.testing.assert_allclose(PolyharmonicSplineRegressor(n_control_points=9).fit(X, y).predict(X), 5, atol=1e-6)
+
+
 def test_no_sample_of_positive_weight():
     """Weights of zero everywhere are an error that says so."""
     with pytest.raises(ValueError, match=r"all 20 have weight 0|at least one non-zero"):

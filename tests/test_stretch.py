@@ -2,10 +2,20 @@
 
 import numpy as np
 import pytest
+from astropy.nddata import NDData
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
-from skbgopt import MidtonesStretch
+from skbgopt import MidtonesStretch, SourceMasker, make_sky_image
 from skbgopt.stretch import LinearCurve, MidtonesCurve
+
+NO_IMAGES = [
+    (np.ones(6), ValueError, r"takes one image .*got shape \(6,\): Reshape your data"),
+    (np.ones((2, 5, 6, 3)), ValueError, r"takes one image .*got shape \(2, 5, 6, 3\): use EachImage"),
+    (np.ones((0, 6)), ValueError, "needs at least one pixel"),
+    (np.full((5, 6), "sky"), TypeError, "takes images of real numbers, got dtype <U3"),
+    (np.full((5, 6), {}), TypeError, "takes images of real numbers, got dtype object"),
+]
 
 
 def sky_samples(n=20_001, seed=0):
@@ -126,7 +136,8 @@ def test_another_number_of_channels_raises():
     [
         ({"quantile": 0.0}, r"'quantile' parameter of MidtonesStretch.* range \(0\.0, 1\.0\]\. Got 0\.0"),
         ({"quantile": 2}, r"'quantile' parameter of MidtonesStretch.* range \(0\.0, 1\.0\]\. Got 2"),
-        ({"target": 1.0}, r"'target' parameter of MidtonesStretch.* range \(0\.0, 1\.0\)\. Got 1\.0"),
+        ({"target": 1.0}, r"'target' parameter of MidtonesStretch.* range \[0\.001, 0\.999\]\. Got 1\.0"),
+        ({"target": 1e-310}, r"'target' parameter of MidtonesStretch.* range \[0\.001, 0\.999\]\. Got 1e-310"),
         ({"missing_values": "0"}, r"'missing_values' parameter of MidtonesStretch.*Got '0'"),
     ],
 )
@@ -136,12 +147,94 @@ def test_parameters_out_of_range(parameters, message):
         MidtonesStretch(**parameters).fit(np.ones((5, 5)))
 
 
-def test_a_masked_array_keeps_its_mask_out():
-    """Masked values do not move the curve, and come back masked."""
-    image = np.random.default_rng(0).normal(1000, 10, (60, 80))
-    masked = np.ma.array(image.copy(), mask=False)
-    masked[:, :20] = 1e6
-    masked[:, :20] = np.ma.masked
+@pytest.mark.parametrize("target", [0.001, 0.999])
+@pytest.mark.parametrize("midtones", [1e-6, 0.5, 1 - 1e-6])
+def test_the_ends_of_the_target_are_safe(target, midtones):
+    """0, the midtones and 1 are met at the least and the largest target, wherever the median lies."""
+    curve = MidtonesCurve(np.zeros(1), np.ones(1), np.array([midtones]), target)
+    found = curve.apply(np.array([[0.0], [midtones], [1.0]]))[:, 0]
+    np.testing.assert_allclose(found, [0, target, 1], rtol=1e-6)
+
+
+def sky_with_sources():
+    """A noisy sky, the same with a tenth of it 100 times brighter, and where that is."""
+    sky = np.random.default_rng(0).normal(1000, 10, (60, 80))
+    mask = np.zeros(sky.shape, dtype=bool)
+    mask[20:40, 10:34] = True
+    return sky, np.where(mask, 100 * sky, sky), mask
+
+
+def test_a_mask_leaves_pedestal_and_median_to_the_sky():
+    """The sky between masked sources goes to the target, and what is masked comes back masked."""
+    sky, image, mask = sky_with_sources()
+    stretched = MidtonesStretch().fit_transform(np.ma.array(image, mask=mask))
+    assert np.median(stretched.data[~mask]) == pytest.approx(0.25, abs=1e-3)
+    np.testing.assert_array_equal(stretched.mask, mask)
+    curves = [MidtonesStretch().fit(X).curve_ for X in (np.ma.array(image, mask=mask), np.where(mask, np.nan, sky))]
+    assert curves[0].pedestal == curves[1].pedestal
+
+
+def test_what_is_masked_is_not_clipped():
+    """As without a mask 1 % of the pixels are white, and the inverse has all others, sources included."""
+    _, image, mask = sky_with_sources()
+    masked = np.ma.array(image, mask=mask)
     stretch = MidtonesStretch().fit(masked)
-    assert stretch.curve_.scale[0] == MidtonesStretch().fit(image[:, 20:]).curve_.scale[0]
-    assert np.ma.getmaskarray(stretch.transform(masked))[:, :20].all()
+    stretched = stretch.transform(masked)
+    assert (stretched.data == 1).mean() == pytest.approx(0.01, abs=1e-3)
+    shown = mask & (stretched.data < 1)
+    np.testing.assert_allclose(stretch.inverse_transform(stretched).data[shown], image[shown], rtol=1e-9)
+
+
+def test_a_mask_on_what_is_dark_clips_no_more_of_the_sky():
+    """The scale is never smaller than that of the sky alone."""
+    sky, _, mask = sky_with_sources()
+    dark = np.ma.array(np.where(mask, sky, 1.0), mask=~mask)
+    assert MidtonesStretch().fit(dark).curve_.scale == MidtonesStretch().fit(np.where(mask, sky, np.nan)).curve_.scale
+
+
+def test_all_masked_is_as_if_nothing_were():
+    """Without any sky the curve is that of all pixels."""
+    sky, _, _ = sky_with_sources()
+    masked = MidtonesStretch().fit(np.ma.array(sky, mask=True)).transform(sky)
+    np.testing.assert_array_equal(masked, MidtonesStretch().fit(sky).transform(sky))
+
+
+def test_missing_and_masked_pixels_take_no_part_at_all():
+    """Behind a mask too, NaN and zeros move nothing."""
+    _, image, mask = sky_with_sources()
+    holed = np.where(mask, np.nan, image)
+    expected = MidtonesStretch().fit(holed).curve_.scale
+    assert MidtonesStretch().fit(np.ma.array(holed, mask=mask)).curve_.scale == expected
+
+
+def test_sources_behind_a_source_masker_keep_their_shades():
+    """A Pipeline from the masker to the stretch clips no more than a hundredth of the image."""
+    image = make_sky_image("galaxy", shape=(120, 160), empty_border=0, random_state=0).image
+    stretched = make_pipeline(SourceMasker(), MidtonesStretch()).fit_transform(image)
+    assert stretched.mask.mean() > 0.02
+    assert ((stretched.data == 1).mean(axis=(0, 1)) <= 0.011).all()
+
+
+def test_nddata_brings_its_mask():
+    """An NDData is stretched as the masked array of the same pixels."""
+    _, image, mask = sky_with_sources()
+    brought = MidtonesStretch().fit(NDData(image, mask=mask))
+    expected = MidtonesStretch().fit(np.ma.array(image, mask=mask))
+    np.testing.assert_array_equal(brought.transform(NDData(image)), expected.transform(image))
+
+
+@pytest.mark.parametrize(("image", "error", "message"), NO_IMAGES)
+def test_what_is_no_image(image, error, message):
+    """The sentence names the estimator, what is allowed and what came, in fit and in transform."""
+    fitted = MidtonesStretch().fit(np.random.default_rng(0).uniform(1, 2, (5, 6)))
+    for method in (MidtonesStretch().fit, fitted.transform, fitted.inverse_transform):
+        with pytest.raises(error, match=f"MidtonesStretch .*{message}"):
+            method(image)
+
+
+def test_objects_that_are_numbers_are_numbers():
+    """An array of Python floats is stretched in double precision."""
+    image = np.random.default_rng(0).uniform(1, 2, (5, 6))
+    np.testing.assert_array_equal(
+        MidtonesStretch().fit_transform(image.astype(object)), MidtonesStretch().fit_transform(image)
+    )

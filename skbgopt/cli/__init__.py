@@ -9,12 +9,32 @@ import sys
 import click
 
 from skbgopt import __version__
+from skbgopt.cli._batch import apply_model, batch
+from skbgopt.cli._config import NAME
 from skbgopt.cli._demo import demo
 from skbgopt.cli._errors import SentenceGroup
+from skbgopt.cli._help import EXIT_CODES
 from skbgopt.cli._remove import remove
 
+_EPILOG = f"""\b
+Completion of commands and flags by the shell, in its start file:
+  bash: eval "$(_SKBGOPT_COMPLETE=bash_source skbgopt)"
+  zsh:  eval "$(_SKBGOPT_COMPLETE=zsh_source skbgopt)"
+  fish: _SKBGOPT_COMPLETE=fish_source skbgopt | source
 
-@click.group(cls=SentenceGroup, context_settings={"help_option_names": ["-h", "--help"]})
+\b
+Settings that should not be given each time, by the names of the report's arguments (quantile = 0.95), in TOML:
+  {NAME} in the current directory, {NAME} in {{directory}}, or --config FILE.toml
+
+{EXIT_CODES}
+"""
+
+
+@click.group(
+    cls=SentenceGroup,
+    epilog=_EPILOG.format(directory=click.get_app_dir("skbgopt")),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="skbgopt")
 def command_line() -> None:
     """Model and remove the sky background of linear astronomical images (FITS, XISF, TIFF).
@@ -23,8 +43,8 @@ def command_line() -> None:
     """
 
 
-command_line.add_command(remove)
-command_line.add_command(demo)
+for command in (remove, batch, apply_model, demo):
+    command_line.add_command(command)
 
 
 def main() -> None:

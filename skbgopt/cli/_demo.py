@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from skbgopt.cli._errors import SentenceCommand
+from skbgopt.cli._help import EXIT_CODES
 from skbgopt.cli._options import debug_option
 
 if TYPE_CHECKING:
@@ -20,7 +21,16 @@ _KIND = "galaxy"
 _SEED = 7
 
 
-@click.command(cls=SentenceCommand)
+_EPILOG = f"""\b
+Examples:
+  skbgopt demo                                a made frame; writes demo/
+  skbgopt demo stack.xisf --output-dir look   on an image of yours
+
+{EXIT_CODES}
+"""
+
+
+@click.command(cls=SentenceCommand, epilog=_EPILOG)
 @click.argument("image", required=False, type=click.Path(path_type=Path))
 @click.option("--output-dir", default="demo", show_default=True, type=click.Path(path_type=Path), help="For all files.")
 @click.option("--quiet", is_flag=True, help="Leave out the reports of the single runs.")

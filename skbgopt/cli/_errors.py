@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -12,6 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
+
+from skbgopt.cli._help import GroupedCommand
+from skbgopt.cli._log import complain, logged_to
 
 # The last one is what shells say of a program whose reader went away, as that of `skbgopt remove ... | head -1`.
 BAD_INPUT, FAILURE, INTERRUPTED, BROKEN_PIPE = 2, 1, 130, 141
@@ -51,12 +56,13 @@ class SentenceGroup(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
 
-class SentenceCommand(click.Command):
+class SentenceCommand(GroupedCommand):
     """A command whose errors and warnings become single lines; ``--debug`` adds the traceback."""
 
     def invoke(self, ctx: click.Context):
         """Run the command, as `click.Command.invoke` does."""
         try:
+            ctx.with_resource(logged_to(ctx.params.get("log_file")))
             with _warnings_as_lines():
                 return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
@@ -68,28 +74,40 @@ class SentenceCommand(click.Command):
         except Exception as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            click.echo(f"skbgopt: {_sentence(error)}", err=True)
+            complain(f"skbgopt: {_with_flags(sentence(error), ctx.command)}")
             users = isinstance(error, _USERS_ERRORS) or getattr(error, "errno", None) in _USERS_NUMBERS
             ctx.exit(BAD_INPUT if users else FAILURE)
 
 
 def _usage_sentence(error: click.ClickException) -> str:
-    sentence = _one_line(error.format_message())
+    text = one_line(error.format_message())
     ctx = getattr(error, "ctx", None)
-    return sentence if ctx is None else f"{sentence} See '{ctx.command_path} --help'."
+    return text if ctx is None else f"{text} See '{ctx.command_path} --help'."
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: BaseException) -> str:
+    """Return what an error says, as one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if error.filename else "")
-    text = _one_line(str(error))
+    text = one_line(str(error))
     if isinstance(error, _USERS_ERRORS) and text:
         return text
     return f"{type(error).__name__}: {text or 'no details given'} (--debug shows where)"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text without line breaks."""
     return " ".join(text.split())
+
+
+def _with_flags(text: str, command: click.Command) -> str:
+    """Return a sentence on a parameter of the estimator as one on the flag that sets it."""
+    flags = {
+        param.name: next(opt for opt in param.opts if opt.startswith("--"))
+        for param in command.params
+        if isinstance(param, click.Option)
+    }
+    return re.sub(r"^The '(\w+)' parameter of \w+", lambda found: flags.get(found[1], found[0]), text)
 
 
 @contextmanager
@@ -98,7 +116,7 @@ def _warnings_as_lines() -> Iterator[None]:
     import astropy  # noqa: F401
 
     def show(message, category, filename, lineno, file=None, line=None):
-        click.echo(f"warning: {_one_line(str(message))}", err=True)
+        complain(f"warning: {one_line(str(message))}", logging.WARNING)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -1,14 +1,19 @@
-"""The options of `skbgopt remove` and their defaults, written out here so that --help needs no torch."""
+"""The options of the commands and their defaults, written out here so that --help needs no torch."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 from click import Choice
+from click.core import ParameterSource
+
+from skbgopt.cli._config import default_settings
+from skbgopt.cli._help import grouped
 
 # Those of BackgroundSplineRegressor; a test holds the two together.
 DEFAULTS: dict[str, Any] = {
@@ -98,12 +103,18 @@ def _yes_or_no(ctx: click.Context, param: click.Parameter, value: str) -> bool |
     return {"yes": True, "no": False}.get(value, value)
 
 
+def _config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+    ctx.default_map = default_settings(value, DEFAULTS)
+
+
+_option = partial(partial, click.option)
+
+
 def _estimator_option(name: str, *flags: str, **attributes) -> Callable:
-    attributes.setdefault("show_default", True)
-    return click.option(*flags, name, default=DEFAULTS[name], **attributes)
+    return _option(*flags, name, **{"default": DEFAULTS[name], "show_default": True, **attributes})
 
 
-_SPLINE = (
+_SPLINE = grouped("Spline",
     _estimator_option("n_control_points", "-N", "--n-control-points", type=int,
         help="Control points of the spline: the finest structure it could follow."),
     _estimator_option("order", "-O", "--order", type=int,
@@ -116,24 +127,27 @@ _SPLINE = (
         help="Price of bending, 1e-7 (almost free) to 10 (almost a plane); auto tries on held-out sky."),
 )  # fmt: skip
 
-_PIXELS = (
+_PIXELS = grouped("Pixel",
     _estimator_option("quantile", "-dq", "--quantile", "--delinearization-quantile", type=float,
         help="Of the stretch: what becomes 1. Lower is stronger; keep the sky's brightest part below it."),
     _estimator_option("threshold_min", "-tm", "--threshold-min", type=float,
         help="Reduced pixels whose stretched value is lower are not used."),
     _estimator_option("threshold_max", "-tM", "--threshold-max", type=float,
         help="Reduced pixels whose stretched value is higher are not used."),
-    click.option("-m", "--mask", type=click.Path(path_type=Path), metavar="FILE",
+    _option("-m", "--mask", type=click.Path(path_type=Path), metavar="FILE",
         help="Image of weights: white = use, black = ignore, grey = in part; 1 channel or the image's."),
-    _estimator_option("missing_values", "--missing-value", type=_FloatOr("none", None), metavar="FLOAT|none",
-        help="Pixels equal to it are missing (empty borders); NaN always are."),
     _estimator_option("downscale_factor", "-dx", "--downscale-factor", type=int,
         help="Side of the blocks that become one reduced pixel."),
     _estimator_option("downscale_func", "-df", "--downscale-func", type=Choice(["median", "mean"]),
         help="What a reduced pixel is of its block."),
 )  # fmt: skip
 
-_FITTING = (
+_MISSING = grouped("Pixel",
+    _estimator_option("missing_values", "--missing-value", type=_FloatOr("none", None), metavar="FLOAT|none",
+        help="Pixels equal to it are missing (empty borders); NaN always are."),
+)  # fmt: skip
+
+_FITTING = grouped("Fitting",
     _estimator_option("alpha", "-a", "--alpha", type=float,
         help="Price of a model above the pixels against one below."),
     _estimator_option("loss_scale", "--loss-scale", type=_FloatOr("noise", "noise"), metavar="FLOAT|noise",
@@ -148,56 +162,121 @@ _FITTING = (
         help="Mask what stands above the model and fit the rest again; auto: with --loss-scale noise."),
     _estimator_option("move_control_points", "--move-control-points", is_flag=True,
         help="Let --solver mm move the control points as well."),
-    click.option("-B", "--batch-size", type=int, default=1, show_default=True,
+    _option("-B", "--batch-size", type=int, default=1, show_default=True,
         help="Accepted for old scripts; has no effect on the result."),
     _estimator_option("device", "--device", type=str, help="cpu, cuda, mps, ... or auto."),
     _estimator_option("random_state", "--seed", type=int, show_default="none",
         help="Of --init random, so that a run can be repeated."),
-    click.option("--preset", type=Choice(list(PRESETS)),
+    _option("--preset", type=Choice(list(PRESETS)),
         help="bgoptimizer: the published defaults; options given explicitly win over it."),
 )  # fmt: skip
 
-_FILES = (
+_RESULT = grouped("Result",
     _estimator_option("correction", "--correction", type=Choice(["subtract", "divide"]),
         help="Subtract the background, or divide by it over its median (vignetting)."),
     _estimator_option("level", "--level", type=Choice(["median", "zero"]),
         help="The sky keeps its median, or goes to 0."),
-    click.option("--format", "file_format", type=Choice(["fits", "xisf", "tiff"]),
+)  # fmt: skip
+
+_FILES = grouped("File",
+    _option("--format", "file_format", type=Choice(["fits", "xisf", "tiff"]),
         show_default="the input's", help="Of the output files."),
-    click.option("-c", "--compress", is_flag=True, help="Compress the output without loss (XISF: lz4hc)."),
-    click.option("--output-dtype", type=Choice(["float", "uint8", "uint16", "uint32"]), default="float",
+    _option("-c", "--compress", is_flag=True, help="Compress the output without loss (XISF: lz4hc)."),
+    _option("--output-dtype", type=Choice(["float", "uint8", "uint16", "uint32"]), default="float",
         show_default=True, help="Integers are dithered (with --seed) and rounded; pixels beyond are counted."),
-    click.option("--output-scale", type=float, default=1.0, show_default=True,
+    _option("--output-scale", type=float, default=1.0, show_default=True,
         help="Of integers: multiplies the pixels; 65535 for images from 0 to 1 as uint16."),
-    click.option("--pedestal", type=float, default=0.0, show_default=True,
+    _option("--pedestal", type=float, default=0.0, show_default=True,
         help="Of integers: added, so that the sky's noise does not fall below 0."),
-    click.option("--overwrite", is_flag=True, help="Replace output files that exist."),
-    click.option("--save-model", type=click.Path(path_type=Path), metavar="FILE.npz",
-        help="Also save the fitted model, for BackgroundSplineRegressor.load."),
-    click.option("--hdu", callback=_hdu, metavar="NUMBER|NAME", show_default="the first image",
+    _option("--overwrite", is_flag=True, help="Replace output files that exist."),
+    _option("--hdu", callback=_hdu, metavar="NUMBER|NAME", show_default="the first image",
         help="FITS: which HDU to read."),
-    click.option("--max-memory", type=_Size(), metavar="SIZE", show_default="none",
+    _option("--max-memory", type=_Size(), metavar="SIZE", show_default="none",
         help="Refuse images that need more, such as 2GB; uncompressed FITS is worked on in bands."),
-    click.option("-p", "--preview", is_flag=True,
+)  # fmt: skip
+
+_JSON = grouped("Other",
+    _option("--json", "as_json", is_flag=True,
+        help="Print one line of JSON instead of the report, as in that of skbgopt batch."),
+)  # fmt: skip
+
+_ONE_IMAGE = grouped("File",
+    _option("--save-model", type=click.Path(path_type=Path), metavar="FILE.npz",
+        help="Also save the fitted model, for BackgroundSplineRegressor.load."),
+    _option("-p", "--preview", is_flag=True,
         help="Do not fit: write a PNG of the stretched, masked image and its histogram."),
 )  # fmt: skip
 
-quiet_option = click.option("--quiet", is_flag=True, help="Print errors and warnings only.")
-debug_option = click.option("--debug", is_flag=True, help="Print the traceback of an error.")
+_MESSAGES = grouped("Other",
+    _option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", callback=_config, expose_value=False,
+        is_eager=True, help="Settings by the names of the report's arguments, over those of ./skbgopt.toml and "
+        "the user's; flags win."),
+    _option("--quiet", is_flag=True, help="Print errors and warnings only."),
+    _option("--log-file", type=click.Path(path_type=Path), metavar="FILE",
+        help="Append all that is printed, with the time; also with --quiet."),
+    _option("--debug", is_flag=True, help="Print the traceback of an error."),
+)  # fmt: skip
+
+_BATCH = grouped("Batch",
+    _option("-o", "--output-dir", type=click.Path(path_type=Path), required=True, metavar="DIR",
+        help="For all results."),
+    _option("-j", "--jobs", type=int, default=1, show_default=True,
+        help="Images worked on at the same time, which share the cores; -1 is one for each core."),
+    _option("--resume", is_flag=True,
+        help="Skip images whose results are there, made of the same content with the same settings."),
+    _option("--report", type=click.Path(path_type=Path), metavar="FILE", show_default="DIR/skbgopt-report.jsonl",
+        help="A line of JSON for each image."),
+    _option("--scheduler", metavar="ADDRESS",
+        help="Work on a dask.distributed cluster, such as tcp://host:8786, that sees the same files; "
+        "best with workers of one thread each."),
+)  # fmt: skip
+
+_SAME_MODEL = grouped("Batch",
+    _option("--same-model", type=click.Path(path_type=Path), metavar="REF",
+        help="Fit this image once, or load this saved model (.npz), and apply it to all images."),
+)  # fmt: skip
+
+_FRAMES = (*_SPLINE, *_PIXELS, *_MISSING, *_FITTING, *_RESULT, *_FILES)
+_DEBUG = _MESSAGES[-1:]
+
+# What a saved model leaves open.
+REPLACEABLE = ("missing_values", "correction", "level")
 
 
 def removal_options(command: Callable) -> Callable:
-    """Add all options, in the order of --help."""
-    for option in reversed((*_SPLINE, *_PIXELS, *_FITTING, *_FILES, quiet_option, debug_option)):
+    """Add the options of one image, in the order of --help."""
+    return _added(command, *_FRAMES, *_ONE_IMAGE, *_JSON, *_MESSAGES)
+
+
+def batch_options(command: Callable) -> Callable:
+    """Add the options of many images, in the order of --help."""
+    return _added(command, *_BATCH, *_SAME_MODEL, *_FRAMES, *_MESSAGES)
+
+
+def apply_options(command: Callable) -> Callable:
+    """Add the options of many images to which a fitted model is applied, in the order of --help."""
+    return _added(command, *_BATCH, *_MISSING, *_RESULT, *_FILES, *_MESSAGES)
+
+
+def debug_option(command: Callable) -> Callable:
+    """Add --debug."""
+    return _added(command, *_DEBUG)
+
+
+def _added(command: Callable, *options: Callable) -> Callable:
+    for option in reversed(options):
         command = option(command)
     return command
 
 
 def estimator_parameters(ctx: click.Context) -> dict[str, Any]:
-    """Return the estimator's parameters: those given, else the preset's, else the defaults."""
-    preset = PRESETS.get(ctx.params["preset"], {})
-    default = click.core.ParameterSource.DEFAULT
-    return {
-        name: preset[name] if name in preset and ctx.get_parameter_source(name) is default else ctx.params[name]
-        for name in DEFAULTS
-    }
+    """Return the estimator's parameters: those given, else the preset's, else of a settings file, else the defaults."""
+    preset = PRESETS.get(ctx.params.get("preset") or "", {})
+    given = given_parameters(ctx)
+    values = {**DEFAULTS, **ctx.params}
+    return {name: preset[name] if name in preset and name not in given else values[name] for name in DEFAULTS}
+
+
+def given_parameters(ctx: click.Context) -> set[str]:
+    """Return the names of the estimator's parameters that were given as flags."""
+    return {name for name in DEFAULTS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}

@@ -85,15 +85,18 @@ def _check_directory(directory: Path) -> None:
 
 
 @contextmanager
-def all_or_none(targets: Iterable[Path]) -> Iterator[dict[Path, Path]]:
-    """Give for each target a path to write to; the files take the targets' places if the block succeeds."""
+def all_or_none(targets: Iterable[Path], prefix: str = ".skbgopt-") -> Iterator[dict[Path, Path]]:
+    """Give for each target a path to write to; the files take the targets' places if the block succeeds.
+
+    They are made in a directory beside them, whose name begins with the prefix.
+    """
     targets = list(targets)
     with ExitStack() as stack:
         staging: dict[Path, Path] = {}
         for directory in dict.fromkeys(target.parent for target in targets):
             stack.enter_context(_made(directory))
             # On the targets' own file system, so that moving is renaming and cannot run out of space.
-            staging[directory] = Path(stack.enter_context(TemporaryDirectory(prefix=".skbgopt-", dir=directory)))
+            staging[directory] = Path(stack.enter_context(TemporaryDirectory(prefix=prefix, dir=directory)))
         staged = {target: staging[target.parent] / target.name for target in targets}
         yield staged
         moved: dict[Path, Path | None] = {}

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from skbgopt.cli._errors import SentenceCommand
+from skbgopt.cli._help import EXIT_CODES
+from skbgopt.cli._log import say, speaker
 from skbgopt.cli._options import estimator_parameters, removal_options
 
-_EPILOG = (
-    "Writes NAME_bgSubtracted and NAME_bgModel in the input's format, with its metadata. A flag given twice: "
-    "the last counts. Exit codes: 0 done, 2 wrong input or options, 1 failure, 130 interrupted."
-)
+if TYPE_CHECKING:
+    from skbgopt.cli._run import Job
+
+_EPILOG = f"""Writes NAME_bgSubtracted and NAME_bgModel in the input's format, with its metadata. A flag given twice:
+the last counts.
+
+\b
+Examples:
+  skbgopt remove stack.xisf results
+  skbgopt remove -p stack.xisf                    a picture of what would be fitted
+  skbgopt remove -m mask.xisf landscape.xisf      white = use, black = ignore
+  skbgopt remove --smoothing 1e-4 stack.fits      a price of bending of your own
+  skbgopt remove --preset bgoptimizer stack.xisf  the published method
+
+{EXIT_CODES}
+"""
 
 
 @click.command(cls=SentenceCommand, epilog=_EPILOG)
@@ -21,34 +38,23 @@ _EPILOG = (
 @click.argument("output_dir", metavar="[OUTPUT_DIR]", default=".", type=click.Path(path_type=Path))
 @removal_options
 @click.pass_context
-def remove(ctx: click.Context, input_path: Path, output_dir: Path, preview: bool, quiet: bool, **_) -> None:
+def remove(ctx: click.Context, preview: bool, quiet: bool, as_json: bool, **_) -> None:
     """Remove the sky background of the image INPUT; results go to OUTPUT_DIR (default: here)."""
-    from skbgopt.cli._run import Job, run_preview, run_removal
+    from skbgopt.cli._frames import new_record, result_of
+    from skbgopt.cli._run import run_preview, run_removal
 
-    given = ctx.params
-    job = Job(
-        input_path=input_path,
-        output_dir=output_dir,
-        parameters=estimator_parameters(ctx),
-        mask=given["mask"],
-        hdu=given["hdu"],
-        file_format=given["file_format"],
-        compress=given["compress"],
-        overwrite=given["overwrite"],
-        save_model=given["save_model"],
-        batch_size=given["batch_size"],
-        max_memory=given["max_memory"],
-        output_dtype=given["output_dtype"],
-        output_scale=given["output_scale"],
-        pedestal=given["pedestal"],
-        shows_progress=sys.stderr is not None and sys.stderr.isatty() and not quiet,
-    )
-    say = _say_nothing if quiet else click.echo
+    job = job_of(ctx, shows_progress=sys.stderr is not None and sys.stderr.isatty() and not quiet)
     if preview:
-        run_preview(job, say)
-    else:
-        run_removal(job, say)
+        run_preview(job, speaker(quiet or as_json))
+        return
+    removal = run_removal(job, speaker(quiet or as_json))
+    if as_json:
+        say(json.dumps({**new_record(job), **result_of(removal)}))
 
 
-def _say_nothing(line: str = "", **_) -> None:
-    """Stand where `click.echo` may stand."""
+def job_of(ctx: click.Context, **changes: Any) -> Job:
+    """Return what a command's options ask for, but for the changes."""
+    from skbgopt.cli._run import Job
+
+    given = {field.name: ctx.params[field.name] for field in fields(Job) if field.name in ctx.params}
+    return Job(**{**given, "parameters": estimator_parameters(ctx), **changes})

@@ -98,9 +98,8 @@ def modeling(estimator: BackgroundSplineRegressor, seconds: float) -> Iterator[s
     yield f"Min loss: {estimator.loss_:.6f}"
 
 
-def full_size(background: np.ndarray, corrected: np.ndarray, seconds: float) -> Iterator[str]:
-    """Yield the part on the full-size results."""
-    model, result = channel_statistics(background), channel_statistics(corrected)
+def full_size(model: np.ndarray, result: np.ndarray, seconds: float) -> Iterator[str]:
+    """Yield the part on the full-size results, of which the statistics are given."""
     number = number_format(model)
     yield f"Elapsed {seconds:.2f} seconds"
     yield statistics_line("Bg (linear)", model, number)

@@ -23,11 +23,15 @@ from skbgopt.io import ImageMetadata, StoredImage, read_image, write_image
 from skbgopt.io._integers import to_integers
 from skbgopt.io._layout import writable_pixels
 from skbgopt.io._mapped import NewImage, create_image, is_mapped
+from skbgopt.metrics import channel_statistics
 
 if TYPE_CHECKING:
     from skbgopt.preparation import PreparedImage
 
 _ROLES = ("subtracted", "model")
+RESULT_NAMES = ("bgSubtracted", "bgModel")
+# The card that holds a job's key.
+KEY_CARD = "BGKEY"
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,12 @@ class Job:
     output_scale: float = 1.0
     pedestal: float = 0.0
     shows_progress: bool = False
+    # Applied instead of a fit; `parameters` are then its own.
+    model: BackgroundSplineRegressor | None = None
+    # Says of the outputs what they are made of.
+    key: str | None = None
+    # Of the directories in which outputs are made.
+    prefix: str = ".skbgopt-"
 
     @property
     def sources(self) -> list[Path]:
@@ -69,6 +79,29 @@ class Job:
             "batch_size": f"{self.batch_size} (no effect)",
         }
 
+    def targets(self, source: StoredImage) -> list[Path]:
+        """Return the paths of the results: subtracted image, model."""
+        suffix = output_suffix(self.input_path, source.metadata.format, self.file_format)
+        return [self.output(name, suffix) for name in RESULT_NAMES]
+
+    def estimator(self) -> BackgroundSplineRegressor:
+        """Return the model to be applied, or a new one to be fitted.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range; before anything is read.
+        """
+        if self.model is not None:
+            return copy(self.model)
+        estimator = BackgroundSplineRegressor(**self.parameters, verbose=int(self.shows_progress))
+        estimator._validate_params()
+        low, high = estimator.threshold_min, estimator.threshold_max
+        if not low < high:
+            raise ValueError(f"--threshold-min must be below --threshold-max. Got {low} and {high} instead.")
+        resolve_device(estimator.device)
+        return estimator
+
     def output(self, role: str, suffix: str) -> Path:
         """Return the path of an output."""
         return self.output_dir / f"{split_suffix(self.input_path)[0]}_{role}{suffix}"
@@ -76,11 +109,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Removal:
-    """The files of a finished job, and how long it took."""
+    """The files of a finished job, how long it took, and of each channel the sky's noise and the model's range."""
 
     source: StoredImage
     files: list[Path]
     seconds: float
+    noise: np.ndarray
+    gradient: np.ndarray
 
     @property
     def image(self) -> np.ndarray:
@@ -101,35 +136,45 @@ class Removal:
 def run_removal(job: Job, say: report.Say) -> Removal:
     """Remove a background and write the results."""
     start = perf_counter()
+    estimator = job.estimator()
     check_is_no_file_name(job.output_dir)
     source = open_input(job.input_path, job.hdu)
     mask = None if job.mask is None else open_input(job.mask)
-    suffix = output_suffix(job.input_path, source.metadata.format, job.file_format)
-    targets = [job.output("bgSubtracted", suffix), job.output("bgModel", suffix)]
+    targets = job.targets(source)
     _check_outputs(job, source, targets)
     in_bands = _works_in_bands(job, source, targets)
     check_memory(source, mask, job.max_memory, in_bands=in_bands, compress=job.compress or job.output_dtype != "float")
-    estimator = BackgroundSplineRegressor(**job.parameters, verbose=int(job.shows_progress))
     models = [] if job.save_model is None else [job.save_model]
-    with all_or_none([*targets, *models]) as staged:
-        _remove(job, source, mask, estimator, [(target, staged[target]) for target in targets], say, in_bands)
+    with all_or_none([*targets, *models], job.prefix) as staged:
+        pairs = [(target, staged[target]) for target in targets]
+        noise, gradient = _remove(job, source, mask, estimator, pairs, say, in_bands)
         for target in models:
             say(f"Writing {target}... ", nl=False)
             estimator.save(staged[target])
             say("done.")
-    return Removal(source, targets, perf_counter() - start)
+    return Removal(source, targets, perf_counter() - start, noise, gradient)
+
+
+def fit_model(job: Job) -> BackgroundSplineRegressor:
+    """Return the model of an image, without writing any file."""
+    estimator = job.estimator()
+    source = open_input(job.input_path, job.hdu)
+    mask = None if job.mask is None else open_input(job.mask)
+    check_memory(source, mask, job.max_memory, in_bands=False, compress=False)
+    frame = make_frame(*source.read(), mask)
+    return estimator.fit(frame.pixels, sample_weight=frame.weights)
 
 
 def run_preview(job: Job, say: report.Say) -> Path:
     """Write a picture of what would be fitted."""
     from skbgopt.plotting import preview_figure
 
+    estimator = job.estimator()
     source = open_input(job.input_path, job.hdu)
     mask = None if job.mask is None else open_input(job.mask)
     target = job.output("preview", ".png")
     check_targets([target], job.sources, overwrite=job.overwrite)
     check_memory(source, mask, job.max_memory, in_bands=False, compress=False)
-    estimator = BackgroundSplineRegressor(**job.parameters)
     prepared = _prepare(job, make_frame(*source.read(), mask), estimator, say)
     figure = preview_figure(prepared, estimator.threshold_min, estimator.threshold_max)
     say(report.heading("Saving preview"))
@@ -176,7 +221,7 @@ def _remove(
     targets: list[tuple[Path, Path]],
     say: report.Say,
     in_bands: bool,
-) -> None:
+) -> tuple[np.ndarray, np.ndarray]:
     image, metadata = source.read() if not in_bands else (None, source.metadata)
     with ExitStack() as stack:
         # The last one entered is the first one written.
@@ -188,13 +233,18 @@ def _remove(
             source.copy_to(corrected.pixels)
         frame = make_frame(corrected.pixels if image is None else image, metadata, mask)
         del image
-        _fit(estimator, _prepare(job, frame, estimator, say), say)
-        _evaluate(estimator, frame, background.pixels, corrected.pixels, say)
+        prepared = _prepare(job, frame, estimator, say)
+        noise = prepared.noise
+        if job.model is None:
+            _fit(estimator, prepared, say)
+        del prepared
+        gradient = _evaluate(estimator, frame, background.pixels, corrected.pixels, say)
         # The writers need its memory.
         del frame
         say(report.heading("Saving output files"))
         for output, role in ((corrected, _ROLES[0]), (background, _ROLES[1])):
-            output.cards = _cards(estimator, role)
+            output.cards = _cards(job, estimator, role)
+    return noise, gradient
 
 
 @contextmanager
@@ -211,7 +261,7 @@ def _output(
         _write_integers(job, output, staged, metadata, history, say)
     else:
         # As many cards as there will be.
-        cards = _cards(BackgroundSplineRegressor(**job.parameters), role)
+        cards = _cards(job, BackgroundSplineRegressor(**job.parameters), role)
         dtype, compress = result_dtype(source), job.compress
         with create_image(
             staged, source.shape, dtype, metadata, compress=compress, history=history, cards=cards
@@ -239,13 +289,14 @@ def _write_integers(
 
 
 def _prepare(job: Job, frame: InputFrame, estimator: BackgroundSplineRegressor, say: report.Say) -> PreparedImage:
+    # First what may be refused, so that no report comes before an error.
+    prepared = estimator.prepare(frame.pixels, sample_weight=frame.weights)
     say("__/ Arguments \\__________")
     for line in report.aligned(job.arguments()):
         say(line)
     say(report.heading("Environment"))
     for line in report.aligned(report.environment(resolve_device(estimator.device))):
         say(line)
-    prepared = estimator.prepare(frame.pixels, sample_weight=frame.weights)
     for line in report.preprocessing(frame.pixels, prepared):
         say(line)
     if frame.bayer_pattern is not None:
@@ -271,8 +322,8 @@ def _evaluate(
     background: np.ndarray,
     corrected: np.ndarray,
     say: report.Say,
-) -> None:
-    """Fill both results; the frame's own pixels are used up."""
+) -> np.ndarray:
+    """Fill both results and return the model's range; the frame's own pixels are used up."""
     say(report.heading("Full-size background model & subtracted image"))
     start = perf_counter()
     if frame.pixels is corrected:
@@ -281,8 +332,10 @@ def _evaluate(
     else:
         background[...] = frame.as_in_file(estimator.predict(frame.pixels))
         corrected[...] = frame.as_in_file(estimator.transform(frame.pixels, copy=False))
-    for line in report.full_size(background, corrected, perf_counter() - start):
+    statistics = channel_statistics(background)
+    for line in report.full_size(statistics, channel_statistics(corrected), perf_counter() - start):
         say(line)
+    return statistics[2] - statistics[0]
 
 
 def _predict_in_place(estimator: BackgroundSplineRegressor, zeros: np.ndarray) -> None:
@@ -301,7 +354,7 @@ def _history(job: Job, role: str) -> list[str]:
     ]
 
 
-def _cards(estimator: BackgroundSplineRegressor, role: str) -> dict[str, tuple[Any, str]]:
+def _cards(job: Job, estimator: BackgroundSplineRegressor, role: str) -> dict[str, tuple[Any, str]]:
     """Return the cards of a result; before the fit those that it finds are empty."""
     found = {name: getattr(estimator, name, None) for name in ("order_", "degree_", "smoothing_", "loss_")}
     return {
@@ -318,4 +371,5 @@ def _cards(estimator: BackgroundSplineRegressor, role: str) -> dict[str, tuple[A
         "BGLOSS": (found["loss_"], "loss reached"),
         "BGCORR": (estimator.correction, "subtract or divide"),
         "BGLEVEL": (estimator.level, "what the sky level became"),
+        **({} if job.key is None else {KEY_CARD: (job.key, "hash of input and settings")}),
     }

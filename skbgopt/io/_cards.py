@@ -178,7 +178,9 @@ def from_keyword_texts(texts: Iterable[KeywordText]) -> fits.Header:
             keyword = name.strip().upper()
             try:
                 if keyword in COMMENTARY:
-                    add_commentary(header, keyword, f"{value.strip(chr(39))} {comment}".strip())
+                    # Blanks before a line of text indent it.
+                    parts = (value.strip(chr(39)), comment)
+                    add_commentary(header, keyword, " ".join(filter(None, parts)).rstrip())
                 elif len(keyword) <= 8 and not _KEYWORD.fullmatch(keyword):
                     lost.append(printable(name))
                 elif not is_structural(keyword):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
@@ -162,7 +163,10 @@ def check_input_is_not_modified(estimator):
 
 
 def check_masks_agree(estimator):
-    """NaN, a masked array, mask= and sample_weight=0 exclude alike, whatever the values in those pixels."""
+    """NaN, a masked array, mask= and sample_weight=0 exclude alike, whatever the values in those pixels.
+
+    From the fit of a background: a transformer may show what is masked.
+    """
     image, mask = _sky(), _mask()
     expected = _results(clone(estimator).fit(np.where(mask, np.nan, image)), image)
     spoiled = np.where(mask, 1e5, image)
@@ -275,9 +279,14 @@ def check_other_sizes(estimator):
 
 
 def check_what_is_no_image(estimator):
-    """One axis, no pixel, complex numbers and text are errors."""
+    """One axis or four, no pixel, complex numbers, text and sparse matrices are errors."""
     text = np.full(_SHAPE, "sky")
-    cases = {"one axis": np.ones(80), "no pixel": np.ones((0, 80)), "complex": _sky() + 0j, "text": text}
+    cases: dict[str, object] = {
+        "one axis": np.ones(80),
+        "four axes": np.ones((2, 56, 80, 3)),
+        "no pixel": np.ones((0, 80)),
+    }
+    cases |= {"complex": _sky() + 0j, "text": text, "sparse": csr_array(_sky())}
     for what, given in cases.items():
         try:
             clone(estimator).fit(given)
@@ -315,7 +324,7 @@ _CHECKS: dict[Check, Callable[[BaseEstimator], bool]] = {
     check_dtypes: _always,
     check_memory_layout: _always,
     check_input_is_not_modified: _always,
-    check_masks_agree: _always,
+    check_masks_agree: _has("predict"),
     check_masks_are_checked: lambda estimator: _fit_takes(estimator, "mask"),
     check_missing_pixels: _always,
     check_inverse: _has("transform", "inverse_transform"),

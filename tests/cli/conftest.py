@@ -18,8 +18,9 @@ def _one_thread():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty current directory."""
+    """An empty current directory, and no settings of the user."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "no settings" / name))
     return tmp_path
 
 

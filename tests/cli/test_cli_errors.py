@@ -64,9 +64,9 @@ def wrong_files(galaxy, folder):
         ("galaxy.fits file", "Not a directory: file"),
         ("galaxy.fits file/deeper", "Not a directory: file"),
         ("galaxy.fits --save-model galaxy.fits --overwrite", "is the input itself"),
-        ("galaxy.fits -dq 2", "The 'quantile' parameter of BackgroundSplineRegressor must be"),
-        ("galaxy.fits -N 0", "'n_control_points' parameter"),
-        ("galaxy.fits -tm 0.5 -tM 0.4", "'threshold_min' parameter"),
+        ("galaxy.fits -dq 2", "skbgopt: --quantile must be a float in the range (0.0, 1.0]. Got 2.0 instead."),
+        ("galaxy.fits -N 0", "--n-control-points must be an int"),
+        ("galaxy.fits -tm 0.5 -tM 0.4", "--threshold-min must be below --threshold-max"),
         ("galaxy.fits -N many", "'many' is not a valid integer"),
         ("galaxy.fits --smoothing much", "'much' is neither a number nor 'auto'"),
         ("galaxy.fits -i square", "'random', 'grid'"),
@@ -82,11 +82,12 @@ def wrong_files(galaxy, folder):
     ],
 )
 def test_wrong_input_is_one_sentence(wrong_files, arguments, words):
-    """Exit code 2, one line on stderr, no traceback, and no file is written."""
+    """Exit code 2, one line on stderr, for a wrong flag before any report, no traceback, and no file is written."""
     before = names(wrong_files)
     result = run("remove", *arguments.split(), code=2)
     assert words in result.stderr
     assert re.fullmatch(r"skbgopt: .+\n", result.stderr)
+    assert result.stdout == "" or "skbgopt: --" not in result.stderr
     assert names(wrong_files) == before
 
 

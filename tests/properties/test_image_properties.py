@@ -18,6 +18,7 @@ from tests.properties.strategies import (
     finite_linear,
     generator,
     images_with_gaps,
+    masks_of,
     reducing_functions,
     seeds,
     sky_images,
@@ -37,15 +38,15 @@ def slow_reduction(image, factor, func):
     return reduced
 
 
-@given(images_with_gaps(), block_factors, reducing_functions)
+@given(images_with_gaps(), block_factors | st.integers(10, 10**12), reducing_functions)
 def test_reduction_is_the_slow_reference(image, factor, func):
-    """Any shape, factor and pattern of missing pixels."""
+    """Any shape, factor (beyond the image too) and pattern of missing pixels."""
     reduced = reduce_blocks(image, factor, func)
     assert reduced.dtype == image.dtype
     np.testing.assert_allclose(reduced, slow_reduction(image, factor, func), rtol=4 * np.finfo(image.dtype).eps)
 
 
-@given(images_with_gaps(), block_factors)
+@given(images_with_gaps(), block_factors | st.integers(10, 10**12))
 def test_fractions_add_up_to_the_weights(image, factor):
     """No pixel's weight is lost or counted twice."""
     weights = np.isfinite(image).astype(float)
@@ -96,6 +97,27 @@ def test_the_stretch_of_an_image_keeps_its_order(image, quantile):
     assert stretched.max() <= 1
     first = np.atleast_3d(image)[:, :, 0].ravel().astype(float)
     assert (np.diff(np.atleast_3d(stretched)[:, :, 0].ravel()[np.argsort(first)]) >= -1e-6).all()
+
+
+@given(sky_images(dtypes=st.sampled_from(["<f4", "<f8"])), st.data(), st.floats(0.5, 1.0), st.floats(0.05, 0.95))
+def test_the_stretch_of_a_masked_image(image, data, quantile, goal):
+    """The sky's median goes to the target; no more is clipped than without a mask, nor than of the sky alone."""
+    mask = data.draw(masks_of(image.shape[:2]))
+    everywhere = np.broadcast_to(mask if image.ndim == 2 else mask[:, :, None], image.shape)
+    holed = np.where(everywhere, np.nan, image)
+    stretch, alone, unmasked = (
+        MidtonesStretch(quantile=quantile, target=goal, missing_values=None).fit(given_image)
+        for given_image in (np.ma.array(image, mask=everywhere), holed, image)
+    )
+    curve = stretch.curve_
+    np.testing.assert_array_equal(curve.pedestal, alone.curve_.pedestal)
+    whites = [fitted.curve_.pedestal + fitted.curve_.scale for fitted in (alone, unmasked)]
+    brightest = np.maximum(*whites)
+    np.testing.assert_allclose(curve.pedestal + curve.scale, brightest, rtol=1e-6)
+    middles = [np.sort(channel[~mask])[(~mask).sum() // 2] for channel in np.moveaxis(np.atleast_3d(image), -1, 0)]
+    found = curve.apply(np.array(middles, dtype=float))
+    sound = (curve.midtones > 1e-6) & (curve.midtones < 1 - 1e-6)
+    np.testing.assert_allclose(found[sound], goal, rtol=1e-6)
 
 
 @given(st.integers(1, 5), st.integers(1, 90), st.integers(1, 90), st.integers(1, 3), seeds)

@@ -49,7 +49,8 @@ def plane():
 def test_every_parameter_out_of_range_is_refused(estimator, data):
     """The sentence names the parameter, the estimator, what is allowed, and the value."""
     constraints = type(estimator)._parameter_constraints
-    name = data.draw(st.sampled_from(sorted(constraints)))
+    checked = sorted(name for name, allowed in constraints.items() if allowed != "no_validation")
+    name = data.draw(st.sampled_from(checked))
     value = data.draw(values_outside(constraints[name]))
     broken = clone(estimator).set_params(**{name: value})
     with pytest.raises(ValueError) as caught:

@@ -1,0 +1,184 @@
+"""``skbgopt batch`` and ``skbgopt apply``: many images, each for itself or by one model."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections import Counter, defaultdict
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from skbgopt.cli._errors import FAILURE, INTERRUPTED, SentenceCommand
+from skbgopt.cli._help import EXIT_CODES
+from skbgopt.cli._log import complain, speaker
+from skbgopt.cli._options import REPLACEABLE, apply_options, batch_options, given_parameters
+from skbgopt.cli._remove import job_of
+
+if TYPE_CHECKING:
+    from skbgopt.cli._frames import Task
+    from skbgopt.cli._run import Job
+
+_INPUTS = """INPUTS are files, directories, patterns such as 'night?/**/*.fits', and @list.txt with any of these, one
+a line. An image that fails does not stop the others. The report has a line of JSON for each image: input, outputs,
+status, hash, parameters, gradient_removed (the model's range) and noise of each channel in the image's units,
+seconds, warnings, error."""
+
+_BATCH_EPILOG = f"""{_INPUTS}
+
+\b
+Examples:
+  skbgopt batch lights -o flat --jobs 4
+  skbgopt batch lights -o flat --jobs 4 --resume    go on after it was stopped
+  skbgopt batch 'night*/*.xisf' @more.txt -o flat --same-model night1/best.xisf
+  skbgopt batch lights -o flat --scheduler tcp://host:8786
+
+{EXIT_CODES} If any image fails: 1.
+"""
+
+_APPLY_EPILOG = f"""{_INPUTS}
+
+\b
+Examples:
+  skbgopt remove best.xisf flat --save-model night.npz
+  skbgopt apply night.npz lights -o flat --jobs 4
+
+{EXIT_CODES} If any image fails: 1.
+"""
+
+
+@click.command(cls=SentenceCommand, epilog=_BATCH_EPILOG)
+@click.argument("inputs", nargs=-1, required=True)
+@batch_options
+@click.pass_context
+def batch(ctx: click.Context, inputs: tuple[str, ...], same_model: Path | None, **_) -> None:
+    """Remove the sky background of many images; results and report go to DIR."""
+    _run(ctx, inputs, same_model)
+
+
+@click.command("apply", cls=SentenceCommand, epilog=_APPLY_EPILOG)
+@click.argument("model_path", metavar="MODEL", type=click.Path(path_type=Path))
+@click.argument("inputs", nargs=-1, required=True)
+@apply_options
+@click.pass_context
+def apply_model(ctx: click.Context, model_path: Path, inputs: tuple[str, ...], **_) -> None:
+    """Remove the background that MODEL (.npz, or an image to fit) has from many images: batch --same-model."""
+    _run(ctx, inputs, model_path)
+
+
+def _run(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) -> None:
+    from skbgopt.cli._ledger import ledger
+    from skbgopt.cli._workers import run_tasks
+
+    given = ctx.params
+    tasks = _tasks(ctx, inputs, reference)
+    output_dir, prefix = given["output_dir"], tasks[0].job.prefix
+    report = given["report"] or output_dir / "skbgopt-report.jsonl"
+    counts: Counter[str] = Counter()
+    _remove_leftovers(output_dir, prefix)
+    try:
+        with (
+            ledger(report) as add,
+            _progress(len(tasks), given["quiet"]) as bar,
+            closing(run_tasks(tasks, given["jobs"], given["scheduler"])) as records,
+        ):
+            for record in records:
+                add(record)
+                counts[record["status"]] += 1
+                _tell(record, bar)
+    except KeyboardInterrupt:
+        complain(f"skbgopt: interrupted after {counts.total()} of {len(tasks)} images; --resume goes on.")
+        ctx.exit(INTERRUPTED)
+    finally:
+        _remove_leftovers(output_dir, prefix)
+    numbers = ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed"))
+    speaker(given["quiet"])(f"{numbers}; report: {report}")
+    ctx.exit(FAILURE if counts["failed"] else 0)
+
+
+def _tasks(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) -> list[Task]:
+    from skbgopt.cli._expand import check_names, input_files
+    from skbgopt.cli._frames import Task, hash_of, settings_hash
+    from skbgopt.cli._outputs import check_is_no_file_name, split_suffix
+
+    given = ctx.params
+    if given["jobs"] < -1 or given["jobs"] == 0:
+        raise ValueError(f"--jobs must be 1 or more, or -1 for one for each core, got {given['jobs']}.")
+    paths = input_files(inputs)
+    check_names(paths, given["file_format"])
+    check_is_no_file_name(given["output_dir"])
+    mask = given.get("mask")
+    job = job_of(
+        ctx,
+        input_path=paths[0],
+        output_dir=Path(os.path.abspath(given["output_dir"])),
+        mask=None if mask is None else Path(os.path.abspath(mask)),
+    )
+    job.estimator()
+    if reference is not None:
+        job = _with_model(ctx, job, reference)
+    settings = settings_hash(job, job.mask, reference)
+    # Known again when this batch goes on, and no other's, which may be at work in the same directory.
+    job = replace(job, prefix=f".skbgopt-{hash_of(settings, *map(str, paths))[:12]}-")
+    older = _older_results(job.output_dir)
+    return [
+        Task(replace(job, input_path=path), settings, given["resume"], frozenset(older[split_suffix(path)[0]]))
+        for path in paths
+    ]
+
+
+def _with_model(ctx: click.Context, job: Job, reference: Path) -> Job:
+    """Return the job with the model of a file, or of an image that is fitted here, once."""
+    from skbgopt.background import BackgroundSplineRegressor
+    from skbgopt.cli._run import fit_model
+
+    if reference.suffix.lower() == ".npz":
+        others = given_parameters(ctx) - {*REPLACEABLE, "device"}
+        if others:
+            raise ValueError(f"A saved model has its own {', '.join(sorted(others))}: leave these flags out.")
+        model = BackgroundSplineRegressor.load(reference)
+        model.set_params(**{name: job.parameters[name] for name in {*REPLACEABLE} & given_parameters(ctx)})
+    else:
+        model = fit_model(replace(job, input_path=reference))
+    # Only a fit needs the device, and other machines may not have it.
+    model.set_params(device="cpu")
+    parameters: dict[str, Any] = {name: model.get_params()[name] for name in job.parameters}
+    return replace(job, model=model, parameters=parameters)
+
+
+def _older_results(directory: Path) -> defaultdict[str, set[str]]:
+    """Return the names of the results in a directory, by those of their inputs."""
+    older: defaultdict[str, set[str]] = defaultdict(set)
+    for name in os.listdir(directory) if directory.is_dir() else ():
+        older[name.rpartition("_bg")[0]].add(name)
+    return older
+
+
+def _remove_leftovers(directory: Path, prefix: str) -> None:
+    """Remove what processes of this batch that were killed had begun to write."""
+    for leftover in directory.glob(f"{prefix}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def _progress(total: int, quiet: bool):
+    from tqdm import tqdm
+
+    # None is for "not where stderr is no terminal".
+    with tqdm(total=total, unit="image", file=sys.stderr, disable=True if quiet else None) as bar:
+        yield bar
+
+
+def _tell(record: dict[str, Any], bar) -> None:
+    def write(line: str) -> None:
+        bar.write(line, file=sys.stderr)
+
+    for warning in record["warnings"]:
+        complain(f"warning: {record['input']}: {warning}", echo=write)
+    if record["error"] is not None:
+        complain(f"skbgopt: {record['input']}: {record['error']}", echo=write)
+    bar.update()

@@ -1,0 +1,67 @@
+"""From INPUTS to files: names, patterns, directories and lists."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from glob import glob, has_magic
+from pathlib import Path
+
+from skbgopt.cli._outputs import split_suffix
+
+_RESULTS = ("_bgSubtracted", "_bgModel")
+
+
+def input_files(inputs: Iterable[str]) -> list[Path]:
+    """Return the files that the inputs name, each once, as absolute paths.
+
+    Parameters
+    ----------
+    inputs : iterable of str
+        Files; directories (the images in them); patterns, ``**`` for any depth; ``@list.txt``, which holds any of
+        these, one a line, empty lines and those that begin with "#" left out. Directories and patterns leave out
+        hidden files and the results of earlier runs.
+
+    Raises
+    ------
+    ValueError
+        If a directory or pattern has no image.
+    """
+    return list(dict.fromkeys(Path(os.path.abspath(path)) for item in inputs for path in _expand(item)))
+
+
+def check_names(paths: Iterable[Path], file_format: str | None) -> None:
+    """Raise ValueError if two files would have the same results, which are named by their inputs."""
+    same = defaultdict(list)
+    for path in paths:
+        stem, suffix = split_suffix(path)
+        same[stem, file_format or suffix.lower()].append(path)
+    for first, second, *_ in (group for group in same.values() if len(group) > 1):
+        raise ValueError(f"{first} and {second} would have results of the same name: give each its own -o.")
+
+
+def _expand(item: str) -> Iterator[Path]:
+    path = Path(item)
+    if item.startswith("@"):
+        for line in Path(item[1:]).read_text(encoding="utf-8").splitlines():
+            if line.strip() and not line.lstrip().startswith("#"):
+                yield from _expand(line.strip())
+    elif path.is_dir():
+        yield from _images(item, sorted(path.iterdir()))
+    elif has_magic(item) and not path.exists():
+        yield from _images(item, sorted(map(Path, glob(item, recursive=True))))
+    else:
+        yield path
+
+
+def _images(item: str, found: list[Path]) -> list[Path]:
+    images = [path for path in found if _is_input(path)]
+    if not images:
+        raise ValueError(f"INPUTS must name images, but {item!r} has none (FITS, XISF or TIFF): check the path.")
+    return images
+
+
+def _is_input(path: Path) -> bool:
+    stem, suffix = split_suffix(path)
+    return path.is_file() and suffix != "" and not path.name.startswith(".") and not stem.endswith(_RESULTS)

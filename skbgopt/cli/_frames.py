@@ -1,0 +1,146 @@
+"""One image of a batch, on whatever process or machine: skip it, or work on it, and say how that went."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from skbgopt.cli._errors import one_line, sentence
+from skbgopt.cli._inputs import open_input
+from skbgopt.cli._ledger import Record
+from skbgopt.cli._run import KEY_CARD, Job, Removal, run_removal
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be done with one image.
+
+    Attributes
+    ----------
+    job : Job
+    settings : str
+        `settings_hash` of the job.
+    resume : bool
+        Whether results that are there and are what this task would make are left.
+    older : frozenset of str
+        Names of results that were there before the batch. Others with this task's key were made by a worker of
+        this batch that was lost before it could tell.
+    parent : int or None
+        The process without which there is nobody to work for.
+    """
+
+    job: Job
+    settings: str
+    resume: bool = False
+    older: frozenset[str] = frozenset()
+    parent: int | None = None
+
+
+def settings_hash(job: Job, *files: Path | None) -> str:
+    """Return a hash of all that results depend on but the image: the options, and what these files hold."""
+    options = {
+        "parameters": job.parameters,
+        "hdu": job.hdu,
+        "compress": job.compress,
+        "output": [job.output_dtype, job.output_scale, job.pedestal],
+        "files": [None if path is None else _file_hash(path) for path in files],
+    }
+    return hash_of(json.dumps(options, sort_keys=True))
+
+
+def hash_of(*texts: str) -> str:
+    """Return a hash of texts."""
+    return _blake(os.fsencode("\n".join(texts))).hexdigest()
+
+
+def process_frame(task: Task) -> Record:
+    """Return the record of an image; whatever happens to it becomes part of that."""
+    if task.parent is not None and os.getppid() != task.parent:
+        # The batch was killed. Its successor shall not find us at work on what it begins anew.
+        raise SystemExit
+    start = perf_counter()
+    record = new_record(task.job)
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            record |= _process(task)
+        except Exception as error:
+            record["error"] = sentence(error)
+    record["seconds"] = round(perf_counter() - start, 3)
+    record["warnings"] = list(dict.fromkeys(one_line(str(warning.message)) for warning in caught))
+    return record
+
+
+def new_record(job: Job, error: str | None = None) -> Record:
+    """Return the record of an image on which nothing was done."""
+    return {
+        "input": str(job.input_path),
+        "outputs": [],
+        "status": "failed",
+        "hash": None,
+        "parameters": job.parameters,
+        "gradient_removed": None,
+        "noise": None,
+        "seconds": None,
+        "warnings": [],
+        "error": error,
+    }
+
+
+def _process(task: Task) -> dict[str, Any]:
+    source = open_input(task.job.input_path, task.job.hdu)
+    key = hash_of(task.settings, _file_hash(task.job.input_path))
+    job = replace(task.job, key=key)
+    targets = job.targets(source)
+    done: dict[str, Any] = {"outputs": [str(target) for target in targets], "hash": key}
+    there = [target for target in targets if target.exists()]
+    if (task.resume or not task.older.intersection(target.name for target in there)) and all(
+        _is_result_of(key, target) for target in there
+    ):
+        if len(there) == len(targets):
+            return {**done, "status": "skipped" if task.resume else "done"}
+        # The first of two, from a batch that was killed between them.
+        job = replace(job, overwrite=job.overwrite or bool(there))
+    return {**done, **result_of(run_removal(job, _say_nothing))}
+
+
+def result_of(removal: Removal) -> Record:
+    """Return what the record of an image says of its results."""
+    return {
+        "outputs": [str(path) for path in removal.files],
+        "status": "done",
+        "gradient_removed": _numbers(removal.gradient),
+        "noise": _numbers(removal.noise),
+        "seconds": round(removal.seconds, 3),
+    }
+
+
+def _is_result_of(key: str, path: Path) -> bool:
+    try:
+        header = open_input(path).metadata.header
+    except (OSError, ValueError):
+        return False
+    return header is not None and header.get(KEY_CARD) == key
+
+
+def _file_hash(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, _blake).hexdigest()
+
+
+def _blake(content: bytes = b""):
+    return hashlib.blake2b(content, digest_size=16)
+
+
+def _numbers(values) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def _say_nothing(line: str = "", **_) -> None:
+    """Stand where `click.echo` may stand."""

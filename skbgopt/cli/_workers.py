@@ -1,0 +1,72 @@
+"""Where the images of a batch are worked on: here, in processes beside, or on a cluster."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+
+from skbgopt.cli._frames import Record, Task, new_record, process_frame
+
+
+def run_tasks(tasks: list[Task], n_jobs: int, scheduler: str | None) -> Generator[Record, None, None]:
+    """Yield the record of each task, in the order in which they end."""
+    if scheduler is not None:
+        yield from _on_cluster(tasks, scheduler)
+    elif n_jobs == 1:
+        yield from map(process_frame, tasks)
+    else:
+        yield from _in_processes(tasks, n_jobs)
+
+
+def _in_processes(tasks: list[Task], n_jobs: int) -> Generator[Record, None, None]:
+    from joblib import Parallel, delayed
+
+    waiting = iter([replace(task, parent=os.getpid()) for task in tasks])
+    at_work: dict[str, Task] = {}
+
+    def hand_out():
+        for task in waiting:
+            at_work[str(task.job.input_path)] = task
+            yield delayed(process_frame)(task)
+
+    while True:
+        # joblib's processes share the cores: each takes as many threads as there are cores for it.
+        parallel = Parallel(n_jobs, "loky", return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
+        try:
+            with closing(parallel(hand_out())) as records:
+                for record in records:
+                    del at_work[record["input"]]
+                    yield record
+            return
+        except Exception as error:
+            # Errors of images do not come here: a process has died, and joblib tells neither which one nor of what.
+            if not at_work:
+                raise
+            yield from (_lost(task, error) for task in at_work.values())
+            at_work.clear()
+
+
+def _on_cluster(tasks: list[Task], scheduler: str) -> Generator[Record, None, None]:
+    """Yield as `run_tasks`. The cluster gives the tasks of a lost worker to another one."""
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise ValueError("--scheduler needs dask.distributed: pip install 'skbgopt[dask]'.") from None
+    try:
+        client = Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--scheduler found no dask.distributed cluster at {scheduler!r}: {error}.") from None
+    with client:
+        # joblib's backend for dask would do, were it not that its lists of results wait for ever for a task that
+        # the cluster gives up.
+        futures = dict(zip(client.map(process_frame, tasks, pure=False), tasks, strict=True))
+        for future in as_completed(list(futures)):
+            task = futures.pop(future)
+            reason = future.exception()
+            yield future.result() if reason is None else _lost(task, reason)
+
+
+def _lost(task: Task, error: BaseException) -> Record:
+    return new_record(task.job, f"its process ended, killed or out of memory ({type(error).__name__}): use --resume")

@@ -1,0 +1,294 @@
+"""Settings judged on the sky of held-out blocks of an image: `cross_val_score_image`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from sklearn.utils._param_validation import HasMethods, validate_parameter_constraints
+
+from .._threads import single_threaded
+from .._validation import unwrap_image
+from ..lattice import evaluate_on_lattice
+from ..masks import PixelSelection
+from ..preparation import PreparedImage, channel_samples, prepare_image, sample_tiles
+from ..splines import Spline
+from ..stretch import MidtonesCurve
+from ._block_kfold import check_cv
+
+# Residuals, in sigma of a block, that still count as sky half and half: fixed, so that any two settings compare.
+_SKY_SIGMAS = 3.0
+# Side of the blocks that are judged, and of so many along the shorter side at least.
+_FACTOR = 8
+_LEAST_BLOCKS = 16
+# Usable blocks for each control point of the reference fit, which tiny images limit.
+_BLOCKS_PER_POINT = 4
+# Of the model's range; that is far below the noise of a block.
+_TOLERANCE = 1e-4
+
+Scoring = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], float]
+Value = TypeVar("Value")
+
+
+def held_out_score(
+    values: np.ndarray, background: np.ndarray, weights: np.ndarray, block_noise: np.ndarray, sky: np.ndarray
+) -> float:
+    """Return how well a background meets the sky of held-out blocks.
+
+    Minus the mean of 1 - exp(-(r / 3)**2 / 2), r the residual in units of the noise: 0 is all sky, -1 none of it.
+
+    Parameters
+    ----------
+    values, background, weights : ndarray of shape (n_rows, n_columns, n_channels)
+        Medians of 8 x 8 pixels in linear units, the model there, and how much each counts (0 = not held out).
+    block_noise : ndarray of shape (n_channels,)
+        Standard deviation of such a median of the sky.
+    sky : ndarray of bool, shape (n_rows, n_columns)
+        Held-out pixels that show no object.
+
+    Returns
+    -------
+    float
+        Higher is better.
+    """
+    sigmas = (values - background) / block_noise
+    loss = 1 - np.exp(-0.5 * (sigmas / _SKY_SIGMAS) ** 2)
+    return -float(np.average(loss, weights=np.where(sky[:, :, None], weights, 0)))
+
+
+class FoldScore(NamedTuple):
+    """Score of one fold, and the seconds that fit and score took."""
+
+    score: float
+    fit_time: float
+    score_time: float
+
+
+class Preparations:
+    """An image prepared for estimators of any setting: what a setting leaves as it is, is computed once."""
+
+    def __init__(self, X, mask, sample_weight):
+        self._given = X, mask, sample_weight
+        self._kept: dict[Hashable, Any] = {}
+
+    def prepare(self, estimator, thresholds: bool = True) -> PreparedImage:
+        """Return what ``estimator.prepare`` returns, with or without its thresholds applied."""
+        estimator._validate_params()
+        missing, factor, func = estimator.missing_values, estimator.downscale_factor, estimator.downscale_func
+        selection = self._once(
+            missing, lambda: PixelSelection.from_input(*self._given, missing, type(estimator).__name__)
+        )
+        reduced = self._once(
+            (missing, factor, func),
+            lambda: prepare_image(selection, quantile=estimator.quantile, downscale_factor=factor, downscale_func=func),
+        )
+        # The quantile moves nothing but the curve.
+        samples = self._once((missing, "samples"), lambda: channel_samples(sample_tiles(selection)))
+        prepared = replace(reduced, curve=MidtonesCurve.from_samples(samples, estimator.quantile))
+        if not thresholds:
+            return prepared
+        return prepared.within_thresholds(estimator.threshold_min, estimator.threshold_max)
+
+    def _once(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
+
+
+@dataclass(frozen=True)
+class HeldOutImage:
+    """An image with all that settings are compared by, the same for each of them.
+
+    Attributes
+    ----------
+    preparations : Preparations
+    grid : PreparedImage
+        What is judged: blocks of a fixed size.
+    reference : BackgroundSplineRegressor
+        With default parameters, fitted to the whole image; its objects are not judged.
+    folds : list of (ndarray, ndarray)
+        Maps of the grid: what is fitted, what is held out.
+    """
+
+    preparations: Preparations
+    grid: PreparedImage
+    reference: Any
+    folds: list[tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def objects(self) -> np.ndarray:
+        """Where the reference found objects, shape (n_rows, n_columns)."""
+        return np.asarray(self.reference.object_mask_)
+
+    def score(self, estimator, fold: int, scoring: Scoring) -> FoldScore:
+        """Fit the estimator without a fold and return its score there."""
+        start = time.perf_counter()
+        train, test = self.folds[fold]
+        prepared = self.preparations.prepare(estimator)
+        fitted_pixels = _resized(train, prepared.usable.shape)[:, :, None]
+        fitted = estimator.fit_prepared(replace(prepared, weights=np.where(fitted_pixels, prepared.weights, 0)))
+        between = time.perf_counter()
+        held_out = self.grid.usable & test
+        sky = held_out & ~self.objects
+        score = scoring(
+            self.grid.values,
+            background_on_grid(fitted, self.grid),
+            np.where(test[:, :, None], self.grid.weights, 0),
+            self.grid.block_noise,
+            # A fold that objects fill is judged on all that it has, the same for every setting.
+            sky if sky.any() else held_out,
+        )
+        return FoldScore(float(score), between - start, time.perf_counter() - between)
+
+    def absorbed_light(self, estimator) -> float:
+        """Return the share of the objects' light that the estimator's background takes up, in [0, 1].
+
+        The light is what lies above the reference background in the reference mask of the objects.
+        """
+        fitted = estimator.fit_prepared(self.preparations.prepare(estimator))
+        weights = np.where(self.objects[:, :, None], self.grid.weights, 0) / self.grid.block_noise
+        light = np.maximum(self.grid.values - background_on_grid(self.reference, self.grid), 0)
+        left = np.maximum(self.grid.values - background_on_grid(fitted, self.grid), 0)
+        total = (weights * light).sum()
+        return float((weights * np.maximum(light - left, 0)).sum() / total) if total > 0 else 0.0
+
+
+def check_arguments(estimator, scoring, who: str) -> None:
+    """Raise ValueError unless the estimator fits prepared images and the score can be called."""
+    constraints = {"estimator": [HasMethods(["prepare", "fit_prepared"])], "scoring": [callable, None]}
+    validate_parameter_constraints(constraints, {"estimator": estimator, "scoring": scoring}, who)
+
+
+def hold_out_blocks(estimator, X, mask, sample_weight, cv) -> HeldOutImage:
+    """Prepare an image for the comparison of settings.
+
+    Raises
+    ------
+    ValueError
+        If a parameter, shape or weight is out of range, too little usable sky is left, or a fold is empty.
+    """
+    preparations = Preparations(X, mask, sample_weight)
+    reference = reference_estimator(estimator, image_shape(X))
+    everything = preparations.prepare(reference, thresholds=False)
+    grid = preparations.prepare(reference)
+    n_usable = int(grid.usable.sum())
+    reference.n_control_points = min(reference.n_control_points, max(1, n_usable // _BLOCKS_PER_POINT))
+    reference.fit_prepared(grid)
+    folds = [
+        _checked_fold(k, train, test, grid.usable)
+        for k, (train, test) in enumerate(cv.split(everything.values, ~everything.usable))
+    ]
+    if not folds:
+        raise ValueError("A search takes at least one fold of held-out pixels, got none from cv: give it more.")
+    return HeldOutImage(preparations, grid, reference, folds)
+
+
+def reference_estimator(estimator, shape: tuple[int, ...]):
+    """Return an estimator with default parameters, which all settings of an image are compared on."""
+    factor = max(1, min(_FACTOR, min(shape[:2], default=0) // _LEAST_BLOCKS))
+    return type(estimator)(missing_values=estimator.missing_values, downscale_factor=factor, device=estimator.device)
+
+
+def image_shape(X) -> tuple[int, ...]:
+    """Return the shape of an image, whatever carries it."""
+    return np.asarray(unwrap_image(X)[0]).shape
+
+
+def _checked_fold(k: int, train, test, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    maps = [np.asarray(part) for part in (train, test)]
+    if any(part.dtype != bool or part.ndim != 2 for part in maps):
+        raise ValueError(
+            "The folds of an image are pairs of boolean maps (train, test) of shape (height, width), got "
+            f"{' and '.join(f'{part.dtype} of shape {part.shape}' for part in maps)}: use ImageBlockKFold."
+        )
+    train, test = (_resized(part, usable.shape) for part in maps)
+    if not (test & usable).any():
+        raise ValueError(f"Fold {k} holds out no usable pixel: take fewer folds, or exclude less.")
+    return train, test
+
+
+def _resized(belongs: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a map on a grid of another shape."""
+    rows, columns = (
+        ((np.arange(n) + 0.5) * length / n).astype(int) for n, length in zip(shape, belongs.shape, strict=True)
+    )
+    return belongs[np.ix_(rows, columns)]
+
+
+def background_on_grid(fitted, grid: PreparedImage) -> np.ndarray:
+    """Return a fitted background at the centres of the blocks, shape (n_rows, n_columns, n_channels).
+
+    In the last row and column, whose blocks may be cut off, up to half a block further out.
+    """
+    n = len(fitted.control_points_)
+    centres = grid.frame.from_pixels(fitted.control_points_)
+    spline = Spline.from_numpy(centres, fitted.coef_[:n], fitted.coef_[n:], fitted.order_, fitted.degree_)
+
+    def model(rows, columns):
+        y, x = _along(grid.y, rows), _along(grid.x, columns)
+        points = torch.from_numpy(np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).reshape(-1, 2))
+        return fitted.curve_.invert(spline(points).numpy()).reshape(len(rows), len(columns), -1)
+
+    with single_threaded():
+        return evaluate_on_lattice(model, grid.usable.shape, _TOLERANCE).render(np.float64)
+
+
+def _along(centres: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Return coordinates of positions along an axis of blocks (a block's centre is at k + 1/2)."""
+    step = centres[1] - centres[0] if len(centres) > 1 else 0.0
+    return centres[0] + step * (positions - 0.5)
+
+
+def cross_val_score_image(estimator, X, *, mask=None, sample_weight=None, cv=None, scoring=None) -> np.ndarray:
+    """Score an estimator on held-out blocks of an image.
+
+    The image is reduced once; each fit goes without the blocks of one fold and is judged on their sky. What shows
+    an object in a fit with default parameters to the whole image is not judged: no model gains by following nebulae,
+    nor by masking what it misses. So scores of any two settings can be compared.
+
+    Parameters
+    ----------
+    estimator : BackgroundSplineRegressor
+    X : array-like of shape (height, width) or (height, width, n_channels)
+        Linear image.
+    mask : array-like of bool, shape (height, width), optional
+        True = excluded.
+    sample_weight : array-like of shape (height, width) or X's, optional
+        In [0, 1], 1 = use fully.
+    cv : None, int, ImageBlockKFold or iterable of (train, test), default=None
+        None for 3 folds of blocks. Maps are boolean, True = belongs, of the image's shape or a reduced one.
+    scoring : callable, default=None
+        Takes (values, background, weights, block_noise, sky) as `skbgopt.model_selection.held_out_score`, which is
+        taken for None, and returns a number, higher is better.
+
+    Returns
+    -------
+    ndarray of shape (n_splits,)
+        From -1 (no held-out sky is met) to 0 (all of it).
+
+    Raises
+    ------
+    ValueError
+        If a parameter, shape or weight is out of range, too little usable sky is left, or a fold is empty.
+
+    Examples
+    --------
+    >>> from skbgopt import BackgroundSplineRegressor, make_sky_image
+    >>> from skbgopt.model_selection import cross_val_score_image
+    >>> image = make_sky_image("oiii", shape=(160, 240), random_state=0).image
+    >>> stiff, good = (
+    ...     cross_val_score_image(BackgroundSplineRegressor(smoothing=smoothing, order=2), image).mean()
+    ...     for smoothing in (1e6, 1e-3)
+    ... )
+    >>> bool(stiff < good)
+    True
+    """
+    check_arguments(estimator, scoring, "cross_val_score_image")
+    held_out = hold_out_blocks(estimator, X, mask, sample_weight, check_cv(cv))
+    scoring = held_out_score if scoring is None else scoring
+    return np.array([held_out.score(clone(estimator), k, scoring).score for k in range(len(held_out.folds))])

@@ -1,0 +1,226 @@
+"""What a trial does: `background_objective`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution
+from sklearn.base import clone
+
+from ..background import BackgroundSplineRegressor
+from ._block_kfold import check_cv
+from ._held_out import FoldScore, HeldOutImage, Scoring, check_arguments, held_out_score, hold_out_blocks, image_shape
+from ._space import as_distributions, starting_point, suggest
+
+# What a setting that does not suit an image raises: too few pixels for its control points, a matrix that cannot be
+# factorised. Everything else is a fault and ends the search.
+FIT_ERRORS = (ValueError, RuntimeError, ArithmeticError)
+# Parameters that do not change what a trial is worth.
+_IRRELEVANT = {"device", "verbose", "random_state"}
+
+
+@dataclass(frozen=True)
+class BackgroundObjective:
+    """The loss of a trial's parameters on held-out blocks, for ``study.optimize``; lower is better.
+
+    Attributes
+    ----------
+    images : list of HeldOutImage
+    estimator : BackgroundSplineRegressor
+    distributions : dict of str to BaseDistribution
+    scoring : callable
+    multi_objective : bool
+    """
+
+    images: list[HeldOutImage]
+    estimator: Any
+    distributions: dict[str, BaseDistribution]
+    scoring: Scoring
+    multi_objective: bool = False
+
+    @property
+    def n_folds(self) -> int:
+        """Folds of each image."""
+        return len(self.images[0].folds)
+
+    def __call__(self, trial: optuna.Trial) -> float | tuple[float, float]:
+        """Fit and judge the parameters that the trial suggests."""
+        params = suggest(trial, self.distributions)
+        try:
+            estimator = clone(self.estimator).set_params(**params)
+            loss = self._held_out_loss(trial, estimator)
+            if self.multi_objective:
+                return loss, float(np.mean([image.absorbed_light(estimator) for image in self.images]))
+            return loss
+        except FIT_ERRORS as error:
+            trial.set_user_attr("error", str(error))
+            raise
+
+    def _held_out_loss(self, trial: optuna.Trial, estimator) -> float:
+        folds: list[FoldScore] = []
+        try:
+            for fold in range(self.n_folds):
+                scores = [image.score(estimator, fold, self.scoring) for image in self.images]
+                folds.append(FoldScore(*np.mean(scores, axis=0).tolist()))
+                loss = -float(np.mean([score.score for score in folds]))
+                if not np.isfinite(loss):
+                    raise ValueError(f"The score of fold {fold} is {-loss}, which is no number to compare.")
+                # Optuna reports and prunes in studies of one objective only.
+                if not self.multi_objective:
+                    trial.report(loss, fold)
+                    if fold + 1 < self.n_folds and trial.should_prune():
+                        raise optuna.TrialPruned(f"after fold {fold}")
+            return loss
+        finally:
+            trial.set_user_attr("folds", folds)
+
+    def starting_points(self, published: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the estimator's own setting and the published one, as far as they lie in the space."""
+        own = self.estimator.get_params()
+        if own.get("smoothing") == "auto" and "smoothing" in self.distributions:
+            own["smoothing"] = self._chosen_smoothing()
+        return [starting_point(setting, self.distributions) for setting in (own, {**own, **published})]
+
+    def _chosen_smoothing(self) -> float | None:
+        """Return the smoothing that the estimator would choose (the median over the images), None if it cannot."""
+        chosen = []
+        for image in self.images:
+            fitted = image.reference
+            if fitted.get_params() != self.estimator.get_params():
+                estimator = clone(self.estimator)
+                try:
+                    fitted = estimator.fit_prepared(image.preparations.prepare(estimator))
+                except FIT_ERRORS:
+                    return None
+            chosen.append(fitted.smoothing_)
+        return float(np.median(chosen))
+
+    def fingerprint(self) -> str:
+        """Return a name for all that the loss depends on: images, folds, fixed parameters, space and score."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            for array in (image.grid.values, image.grid.weights, *chain.from_iterable(image.folds)):
+                digest.update(np.ascontiguousarray(array, dtype=np.float32).tobytes())
+        skipped = _IRRELEVANT | set(self.distributions)
+        fixed = {name: value for name, value in self.estimator.get_params().items() if name not in skipped}
+        score = getattr(self.scoring, "__qualname__", type(self.scoring).__name__)
+        digest.update(repr([sorted(fixed.items()), sorted(self.distributions.items(), key=str), score]).encode())
+        return digest.hexdigest()[:16]
+
+
+def make_objective(X, mask, sample_weight, estimator, param_distributions, cv, scoring=None, multi_objective=False):
+    """Return the objective of one image or of a list.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If parameters, images or masks are not as `BackgroundSearchCV` takes them, or an image cannot be fitted.
+    """
+    estimator = BackgroundSplineRegressor() if estimator is None else estimator
+    distributions = as_distributions(param_distributions, estimator)
+    splitter = check_cv(cv)
+    given = list(_images_with_masks(X, mask, sample_weight))
+    images = []
+    for k, (image, excluded, weights) in enumerate(given):
+        try:
+            images.append(hold_out_blocks(estimator, image, excluded, weights, splitter))
+        except (TypeError, ValueError) as error:
+            if len(given) == 1:
+                raise
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"image {k + 1} of {len(given)} (index {k}): {error}") from error
+    counts = {len(image.folds) for image in images}
+    if len(counts) > 1:
+        raise ValueError(f"A search takes as many folds of each image, got {sorted(counts)}: use ImageBlockKFold.")
+    scoring = held_out_score if scoring is None else scoring
+    return BackgroundObjective(images, estimator, distributions, scoring, multi_objective)
+
+
+def is_list_of_images(X) -> bool:
+    """Return whether X holds several images: a list, or a stack of four axes."""
+    if isinstance(X, list | tuple):
+        return bool(X) and all(len(image_shape(image)) > 1 for image in X)
+    return isinstance(X, np.ndarray) and X.ndim == 4
+
+
+def _images_with_masks(X, mask, sample_weight):
+    if not is_list_of_images(X):
+        return [(X, mask, sample_weight)]
+    images = list(X)
+    return zip(images, _one_each(mask, images, "masks"), _one_each(sample_weight, images, "weights"), strict=True)
+
+
+def _one_each(values, images: list, what: str) -> list:
+    """Return one for each image: its own, or the one that all share."""
+    if values is None or (isinstance(values, np.ndarray) and values.ndim == 2):
+        return [values] * len(images)
+    if len(values) != len(images):
+        raise ValueError(f"A search takes one of the {what} for each image, got {len(values)} for {len(images)}.")
+    return list(values)
+
+
+def background_objective(
+    image,
+    *,
+    mask=None,
+    sample_weight=None,
+    estimator=None,
+    param_distributions=None,
+    cv=None,
+    scoring=None,
+    multi_objective=False,
+) -> BackgroundObjective:
+    """Return the objective of `BackgroundSearchCV`, for an Optuna study of one's own.
+
+    Parameters
+    ----------
+    image : array-like of shape (height, width) or (height, width, n_channels), or list of such
+        Linear; of a list, the losses are averaged.
+    mask : array-like of bool, shape (height, width), or list of such, optional
+        True = excluded.
+    sample_weight : array-like of shape (height, width) or the image's, or list of such, optional
+        In [0, 1], 1 = use fully.
+    estimator : BackgroundSplineRegressor, default=None
+        What all trials share; None for the defaults.
+    param_distributions : dict, default=None
+        As in `BackgroundSearchCV`.
+    cv : None, int, ImageBlockKFold or iterable of (train, test), default=None
+        As in `cross_val_score_image`.
+    scoring : callable, default=None
+        As in `cross_val_score_image`; the loss is minus it.
+    multi_objective : bool, default=False
+        True returns two losses: that of the held-out sky and the absorbed light, the share of the light of the
+        objects that the trial's background takes up. Such a study cannot prune.
+
+    Returns
+    -------
+    callable
+        Takes a trial; returns one loss or two, lower is better. A setting that does not suit the image raises
+        ValueError or RuntimeError: pass ``catch=(ValueError, RuntimeError)`` to ``study.optimize``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not allowed, or the image cannot be fitted.
+
+    Examples
+    --------
+    >>> import optuna
+    >>> from skbgopt import make_sky_image
+    >>> from skbgopt.model_selection import background_objective
+    >>> optuna.logging.set_verbosity(optuna.logging.ERROR)
+    >>> image = make_sky_image("oiii", shape=(160, 240), random_state=0).image
+    >>> objective = background_objective(image, param_distributions={"smoothing": (1e-6, 1.0, "log")}, cv=2)
+    >>> study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    >>> study.optimize(objective, n_trials=2)
+    >>> 0 < study.best_value < 1
+    True
+    """
+    estimator = BackgroundSplineRegressor() if estimator is None else estimator
+    check_arguments(estimator, scoring, "background_objective")
+    return make_objective(image, mask, sample_weight, estimator, param_distributions, cv, scoring, multi_objective)

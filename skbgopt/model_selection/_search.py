@@ -1,0 +1,340 @@
+"""A search for the best setting of an image: `BackgroundSearchCV`."""
+
+from __future__ import annotations
+
+import copy
+import time
+from contextlib import nullcontext
+from numbers import Integral, Real
+
+import numpy as np
+import optuna
+from joblib import effective_n_jobs
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, TransformerMixin, clone
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .._threads import single_threaded
+from ..each_image import EachImage
+from ._objective import FIT_ERRORS, BackgroundObjective, is_list_of_images, make_objective
+from ._space import PUBLISHED
+from ._study import SeededTPE, finished_trials, log_lines, open_storage, results_table
+
+# Trials that are judged whole before others are cut short by comparison with them.
+_UNPRUNED_TRIALS = 8
+_MASKED: dict[str, bool | str | None] = {"mask": True, "sample_weight": True}
+
+
+def _refits(search) -> bool:
+    return bool(search.refit)
+
+
+# Images are no tables, and scikit-learn's wrapping of outputs would hide whether there is a best estimator.
+class BackgroundSearchCV(  # type: ignore[call-arg]
+    TransformerMixin, RegressorMixin, MetaEstimatorMixin, BaseEstimator, auto_wrap_output_keys=None
+):
+    """Search for the setting that meets the held-out sky of an image best, by Optuna.
+
+    Each trial fits the image without some large blocks and is judged by `held_out_score` on the sky of those; see
+    `cross_val_score_image`. The image is read and reduced once, so that a trial costs a few small fits. The estimator's
+    own setting and the published one are tried first.
+
+    Parameters
+    ----------
+    estimator : BackgroundSplineRegressor, default=None
+        Its parameters hold where nothing is searched; None for the defaults.
+    param_distributions : dict, default=None
+        For each name a distribution of Optuna, (low, high), (low, high, "log") or a list of choices; two whole
+        numbers make a range of whole numbers. None searches ``n_control_points`` (16 to 144), ``order`` (2 to 5),
+        ``quantile`` (0.9 to 1), ``threshold_min`` (0 to 0.02), ``threshold_max`` (0.5 to 1) and ``smoothing``
+        (1e-7 to 10).
+    n_trials : int, default=60
+        In all, those that ``storage`` already holds included: a search that was killed does those that are missing.
+    timeout : float or None, default=None
+        Seconds after which no trial is begun.
+    cv : None, int, ImageBlockKFold or iterable of (train, test), default=None
+        None for 3 folds of blocks; see `cross_val_score_image`.
+    scoring : callable, default=None
+        None for `held_out_score`; see `cross_val_score_image`.
+    sampler : optuna sampler, default=None
+        None for TPE. It draws each trial from ``random_state`` and the trial's number in the study, so processes
+        that share a study try different settings under the same ``random_state``. Another sampler is copied, and
+        needs a seed of its own in each process.
+    pruner : optuna pruner, default=None
+        Asked after each fold but the last. None ends a trial that is worse there than the median of the others, from
+        the ninth on; ``optuna.pruners.NopPruner()`` ends none.
+    storage : str, optuna storage or None, default=None
+        Where the study lives: None in memory; a URL (``"sqlite:///search.db"``, PostgreSQL, MySQL) or a
+        `optuna.storages.JournalStorage` goes on after a kill, and several processes or machines that fit the same
+        search finish ``n_trials`` between them (at the end each may finish one more). With a URL, trials of a process
+        that gave no sign of life for half a minute are tried again.
+    study_name : str or None, default=None
+        None names it after the images, folds and fixed parameters, so that a storage never mixes two searches.
+    n_jobs : int or None, default=None
+        Trials at the same time, in threads. The trials of more than one depend on which ends first.
+    refit : bool, default=True
+        Fit the best setting to the whole image, which `predict` and the like need.
+    random_state : int, RandomState or None, default=None
+        Seed of the default sampler. The same seed gives the same trials for one job.
+    callbacks : list of callable, default=None
+        Called as ``callback(study, trial)`` after each trial.
+    verbose : int, default=0
+        1 lets Optuna write a line for each trial.
+
+    Attributes
+    ----------
+    study_ : optuna.Study
+        Minimises the held-out loss, minus the score. Trials hold their ``"folds"`` (score, seconds of the fit and of
+        the score) and the ``"error"`` of a failed fit as user attributes.
+    best_params_ : dict
+    best_score_ : float
+        Mean over the folds, from -1 to 0.
+    best_index_ : int
+        Of the best trial in ``cv_results_``.
+    best_estimator_ : BackgroundSplineRegressor or EachImage
+        With the best setting, fitted to the whole image; for a list of images an `EachImage` of it. Only if ``refit``.
+    cv_results_ : dict of arrays
+        As scikit-learn's searches have it, a row for each finished trial, with its ``state`` and ``error``.
+    n_splits_ : int
+        Folds of each image.
+    refit_time_ : float
+        Seconds. Only if ``refit``.
+    n_features_in_ : int
+        Width of the image. Only for a single one.
+
+    Examples
+    --------
+    >>> from skbgopt import make_sky_image
+    >>> from skbgopt.model_selection import BackgroundSearchCV
+    >>> image = make_sky_image("oiii", shape=(160, 240), random_state=0).image
+    >>> space = {"smoothing": (1e-6, 1.0, "log"), "order": [2, 4]}
+    >>> search = BackgroundSearchCV(param_distributions=space, n_trials=3, random_state=0).fit(image)
+    >>> sorted(search.best_params_), search.transform(image).shape
+    (['order', 'smoothing'], (160, 240))
+    """
+
+    __metadata_request__fit = _MASKED
+    __metadata_request__predict = _MASKED
+    __metadata_request__transform = _MASKED
+    __metadata_request__score = _MASKED
+
+    _parameter_constraints = {
+        "estimator": [HasMethods(["prepare", "fit_prepared"]), None],
+        "param_distributions": [dict, None],
+        "n_trials": [Interval(Integral, 1, None, closed="left")],
+        "timeout": [Interval(Real, 0, None, closed="neither"), None],
+        "cv": "no_validation",
+        "scoring": [callable, None],
+        "sampler": [HasMethods(["sample_relative"]), None],
+        "pruner": [HasMethods(["prune"]), None],
+        "storage": [str, HasMethods(["create_new_study"]), None],
+        "study_name": [str, None],
+        "n_jobs": [Integral, None],
+        "refit": ["boolean"],
+        "random_state": ["random_state"],
+        "callbacks": [list, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        param_distributions=None,
+        *,
+        n_trials=60,
+        timeout=None,
+        cv=None,
+        scoring=None,
+        sampler=None,
+        pruner=None,
+        storage=None,
+        study_name=None,
+        n_jobs=None,
+        refit=True,
+        random_state=None,
+        callbacks=None,
+        verbose=0,
+    ):
+        self.estimator = estimator
+        self.param_distributions = param_distributions
+        self.n_trials = n_trials
+        self.timeout = timeout
+        self.cv = cv
+        self.scoring = scoring
+        self.sampler = sampler
+        self.pruner = pruner
+        self.storage = storage
+        self.study_name = study_name
+        self.n_jobs = n_jobs
+        self.refit = refit
+        self.random_state = random_state
+        self.callbacks = callbacks
+        self.verbose = verbose
+
+    def fit(self, X, y=None, *, mask=None, sample_weight=None):
+        """Search for the best setting of an image, or of the images of a list in the mean.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels), or list of such
+            Linear; np.ma and NDData bring their own mask. A stack of four axes is a list too.
+        y : None
+            Ignored.
+        mask : array-like of bool, shape (height, width), or list of one for each image, optional
+            True = excluded. Of a list, a single one holds for all images.
+        sample_weight : like mask, or of an image's shape, optional
+            In [0, 1], 1 = use fully.
+
+        Returns
+        -------
+        self : BackgroundSearchCV
+
+        Raises
+        ------
+        ValueError
+            If a parameter, shape or weight is out of range, too little usable sky is left, every trial failed, or
+            the study named holds another search.
+        """
+        self._validate_params()
+        if y is not None and np.asarray(y).dtype == bool:
+            raise ValueError("fit takes no y, and ignores it: pass a mask by its name, fit(X, mask=mask).")
+        objective = make_objective(
+            X, mask, sample_weight, self.estimator, self.param_distributions, self.cv, self.scoring
+        )
+        with log_lines(self.verbose > 0):
+            self.study_ = self._open_study(objective)
+            self._optimize(objective)
+        self._record(objective)
+        if self.refit:
+            self._refit(objective, X, mask, sample_weight)
+        return self
+
+    def _open_study(self, objective: BackgroundObjective) -> optuna.Study:
+        fingerprint = objective.fingerprint()
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        pruner = optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED_TRIALS)
+        study = optuna.create_study(
+            direction="minimize",
+            # Copies: a fit leaves the parameters as they are, a second one gives the same.
+            sampler=SeededTPE(seed) if self.sampler is None else copy.deepcopy(self.sampler),
+            pruner=pruner if self.pruner is None else copy.deepcopy(self.pruner),
+            storage=open_storage(self.storage),
+            study_name=self.study_name or f"skbgopt-{fingerprint}",
+            load_if_exists=True,
+        )
+        if study.user_attrs.setdefault("search", fingerprint) != fingerprint:
+            raise ValueError(
+                f"The study {study.study_name!r} in this storage holds a search over other images, folds or parameters "
+                "than those given to BackgroundSearchCV: give it another study_name, or none."
+            )
+        study.set_user_attr("search", fingerprint)
+        return study
+
+    def _optimize(self, objective: BackgroundObjective) -> None:
+        study, n_jobs = self.study_, effective_n_jobs(self.n_jobs)
+        n_missing = self.n_trials - len(finished_trials(study))
+        if n_missing <= 0:
+            return
+        for point in objective.starting_points(PUBLISHED):
+            study.enqueue_trial(point, skip_if_exists=True)
+
+        def stop_with_others(study, trial):
+            if len(finished_trials(study)) >= self.n_trials:
+                study.stop()
+
+        # Fits set the number of threads for the whole process, and would set it for each other.
+        with single_threaded() if n_jobs > 1 else nullcontext():
+            study.optimize(
+                objective,
+                n_trials=n_missing,
+                timeout=self.timeout,
+                n_jobs=n_jobs,
+                catch=FIT_ERRORS,
+                callbacks=[stop_with_others, *(self.callbacks or [])],
+            )
+
+    def _record(self, objective: BackgroundObjective) -> None:
+        trials = finished_trials(self.study_)
+        if all(trial.state.name != "COMPLETE" for trial in trials):
+            raise ValueError(_why_none(trials))
+        best = self.study_.best_trial
+        self.n_splits_ = objective.n_folds
+        self.cv_results_ = results_table(trials, self.n_splits_)
+        self.best_index_ = [trial.number for trial in trials].index(best.number)
+        self.best_params_ = best.params
+        self.best_score_ = -self.study_.best_value
+
+    def _refit(self, objective: BackgroundObjective, X, mask, sample_weight) -> None:
+        start = time.perf_counter()
+        best = clone(objective.estimator).set_params(**self.best_params_)
+        if is_list_of_images(X):
+            best = EachImage(best, n_jobs=self.n_jobs).fit(X, mask=mask, sample_weight=sample_weight)
+        else:
+            best.fit_prepared(objective.images[0].preparations.prepare(best))
+            self.n_features_in_ = best.n_features_in_
+        self.best_estimator_ = best
+        self.refit_time_ = time.perf_counter() - start
+
+    @available_if(_refits)
+    def predict(self, X, *, mask=None, sample_weight=None):
+        """Return the background in linear units.
+
+        Parameters
+        ----------
+        X : array-like, or list of images if such was fitted
+            As in the best estimator's ``predict``.
+        mask, sample_weight
+            Of a list, each of whose images is fitted where it is seen; of no effect on a single image.
+
+        Returns
+        -------
+        ndarray of X's shape, or a list of such
+        """
+        return self._best().predict(X, **self._metadata(mask, sample_weight))
+
+    @available_if(_refits)
+    def transform(self, X, *, mask=None, sample_weight=None):
+        """Return the image without its background, or a list of such; see `predict`."""
+        return self._best().transform(X, **self._metadata(mask, sample_weight))
+
+    @available_if(_refits)
+    def fit_transform(self, X, y=None, *, mask=None, sample_weight=None):
+        """Search, and return the image without its background; see `fit` and `transform`."""
+        fitted = self.fit(X, y, mask=mask, sample_weight=sample_weight)
+        return fitted.transform(X, mask=mask, sample_weight=sample_weight)
+
+    @available_if(_refits)
+    def inverse_transform(self, X):
+        """Put the background back: the inverse of `transform` of a single image."""
+        return self._best().inverse_transform(X)
+
+    @available_if(_refits)
+    def score(self, X, y=None, *, mask=None, sample_weight=None):
+        """Return the best estimator's score; the one that chose it is ``best_score_``."""
+        return self._best().score(X, y, mask=mask, sample_weight=sample_weight)
+
+    def _best(self):
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_
+
+    def _metadata(self, mask, sample_weight) -> dict:
+        """Return the masks that the best estimator takes where it predicts."""
+        if not isinstance(self.best_estimator_, EachImage):
+            return {}
+        return {"mask": mask, "sample_weight": sample_weight}
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.target_tags.required = False
+        return tags
+
+
+def _why_none(trials) -> str:
+    errors = [trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs]
+    if not errors:
+        return "No trial of BackgroundSearchCV ended within the timeout: give it more time."
+    return f"All {len(errors)} trials of BackgroundSearchCV failed, the first with: {errors[0]}"

@@ -1,0 +1,376 @@
+"""The commands `skbgopt batch` and `skbgopt apply`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import distributed
+import numpy as np
+import pytest
+
+from skbgopt import BackgroundSplineRegressor, make_sky_image, read_image, write_image
+from skbgopt.cli import _batch, _frames
+from skbgopt.cli._expand import input_files
+from skbgopt.cli._ledger import ledger, read_records
+from tests.cli.command import FAST, names, run
+
+CALL = [sys.executable, "-c", "from skbgopt.cli import main; main()", "batch"]
+REPORT = "skbgopt-report.jsonl"
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """A small grey frame."""
+    return make_sky_image("ha", shape=(80, 120), random_state=0).image
+
+
+@pytest.fixture
+def lights(folder, pixels):
+    """Four frames, each of its own brightness, in the directory ``lights``."""
+    return make_lights(folder, pixels, 4)
+
+
+def make_lights(folder, pixels, number):
+    """Write so many frames."""
+    directory = folder / "lights"
+    directory.mkdir()
+    for n in range(number):
+        write_image(directory / f"light{n}.fits", pixels * np.float32(1 + n / 10))
+    return directory
+
+
+def report_of(directory):
+    """The records of a report, by the names of their inputs; every line is one."""
+    lines = Path(directory, REPORT).read_text().splitlines()
+    records = {Path(record["input"]).name: record for record in map(json.loads, lines)}
+    assert len(records) == len(lines)
+    return records
+
+
+def results_of(*inputs):
+    """The files that a finished batch leaves."""
+    return sorted([f"{name}_{role}.fits" for name in inputs for role in ("bgModel", "bgSubtracted")] + [REPORT])
+
+
+def test_a_batch_writes_what_remove_writes(lights):
+    """The pixels of each result are those of a run of its own, and the report has a line for each image."""
+    run("batch", "lights", "-o", "flat", *FAST)
+    records = report_of("flat")
+    assert list(records) == [f"light{n}.fits" for n in range(4)]
+    assert names("flat") == results_of(*(f"light{n}" for n in range(4)))
+    run("remove", lights / "light3.fits", "single", *FAST)
+    for role in ("bgModel", "bgSubtracted"):
+        np.testing.assert_array_equal(*(read_image(f"{at}/light3_{role}.fits")[0] for at in ("flat", "single")))
+
+
+def test_the_record_says_what_was_done(lights):
+    """Outputs, parameters, the range of the model and the noise of the sky, in the image's units."""
+    run("batch", "lights/light1.fits", "-o", "flat", *FAST)
+    record = report_of("flat")["light1.fits"]
+    image, _ = read_image("lights/light1.fits")
+    model = BackgroundSplineRegressor(n_control_points=16, smoothing=1e-4).fit(image)
+    assert (record["status"], record["error"], record["warnings"]) == ("done", None, [])
+    assert record["gradient_removed"] == pytest.approx([np.ptp(model.predict(image))])
+    assert record["noise"] == pytest.approx(model.noise_)
+    assert record["parameters"]["n_control_points"] == 16 and record["seconds"] > 0
+    assert all(Path(output).is_file() for output in record["outputs"]) and len(record["outputs"]) == 2
+    header = read_image(record["outputs"][0])[1].header
+    assert header["BGKEY"] == record["hash"]
+
+
+def test_a_failure_does_not_stop_the_others(lights):
+    """Exit code 1, the sentence on stderr and in the report, all others are done."""
+    (lights / "light1.fits").write_text("no image")
+    result = run("batch", "lights", "missing.fits", "-o", "flat", *FAST, code=1)
+    records = report_of("flat")
+    assert Counter(record["status"] for record in records.values()) == {"done": 3, "failed": 2}
+    assert "none of them" in records["light1.fits"]["error"]
+    assert result.stderr.splitlines() == [
+        f"skbgopt: {record['input']}: {record['error']}" for record in records.values() if record["error"]
+    ]
+    assert "3 done, 0 skipped, 2 failed; report: flat/" in result.stdout
+    assert names("flat") == results_of("light0", "light2", "light3")
+
+
+def test_resume_skips_what_is_done(lights, pixels):
+    """Only what failed or is new is worked on; the report keeps one line for each image."""
+    (lights / "light1.fits").write_text("no image")
+    run("batch", "lights", "-o", "flat", *FAST, code=1)
+    before = report_of("flat")
+    write_image("lights/light1.fits", pixels, overwrite=True)
+    write_image("lights/light9.fits", pixels)
+    result = run("batch", "lights", "-o", "flat", "--resume", *FAST)
+    after = report_of("flat")
+    assert "2 done, 3 skipped, 0 failed" in result.stdout
+    assert all(after[name] == before[name] for name in ("light0.fits", "light2.fits", "light3.fits"))
+    assert {record["status"] for record in after.values()} == {"done"} and len(after) == 5
+
+
+def test_resume_does_not_take_other_results_for_its_own(lights, pixels):
+    """Results of another content or other settings stay and are named, but for --overwrite."""
+    run("batch", "lights/light0.fits", "-o", "flat", *FAST)
+    for change in (["--alpha", "4"], ["--level", "zero"], ["--pedestal", "1"]):
+        result = run("batch", "lights/light0.fits", "-o", "flat", "--resume", *FAST, *change, code=1)
+        assert "exists: pass --overwrite" in result.stderr
+    write_image("lights/light0.fits", pixels * 2, overwrite=True)
+    run("batch", "lights/light0.fits", "-o", "flat", "--resume", *FAST, code=1)
+    run("batch", "lights/light0.fits", "-o", "flat", "--resume", "--overwrite", *FAST)
+    assert "1 skipped" in run("batch", "lights", "-o", "flat", "--resume", "--overwrite", *FAST).stdout
+
+
+def test_without_resume_results_are_not_replaced(lights):
+    """Also those of the very same batch."""
+    run("batch", "lights/light0.fits", "-o", "flat", *FAST)
+    result = run("batch", "lights/light0.fits", "-o", "flat", *FAST, code=1)
+    assert "exists: pass --overwrite" in result.stderr
+    run("batch", "lights/light0.fits", "-o", "flat", "--overwrite", *FAST)
+
+
+def test_resume_completes_a_half_written_pair(lights):
+    """Where the batch was killed between two files, both are there after the next one."""
+    run("batch", "lights/light0.fits", "-o", "flat", *FAST)
+    before = read_image("flat/light0_bgModel.fits")[0]
+    os.remove("flat/light0_bgModel.fits")
+    Path("flat", REPORT).unlink()
+    run("batch", "lights/light0.fits", "-o", "flat", "--resume", *FAST)
+    np.testing.assert_array_equal(read_image("flat/light0_bgModel.fits")[0], before)
+
+
+def test_a_frame_that_a_lost_worker_has_written_is_done(lights):
+    """A task that is given to a second worker finds the results of the first one, and leaves them."""
+    run("batch", "lights/light0.fits", "-o", "flat", *FAST)
+    first = report_of("flat")["light0.fits"]
+    command = _batch.batch.make_context("batch", ["lights/light0.fits", "-o", "flat", *FAST])
+    (task,) = _batch._tasks(command, ("lights/light0.fits",), None)
+    assert "exists: pass --overwrite" in _frames.process_frame(task)["error"]
+    again = _frames.process_frame(_frames.replace(task, older=frozenset()))
+    assert (again["status"], again["hash"], again["outputs"]) == ("done", first["hash"], first["outputs"])
+    assert again["noise"] is None
+
+
+def test_same_model_is_fitted_once_and_applied_to_all(lights):
+    """--same-model with an image, with the model saved of it, and `skbgopt apply` give the same."""
+    run("remove", "lights/light0.fits", "one", *FAST, "--save-model", "night.npz")
+    run("batch", "lights", "-o", "image", "--same-model", "lights/light0.fits", *FAST)
+    run("batch", "lights", "-o", "saved", "--same-model", "night.npz")
+    run("apply", "night.npz", "lights", "-o", "applied")
+    model = BackgroundSplineRegressor.load("night.npz")
+    image, _ = read_image("lights/light2.fits")
+    for place in ("image", "saved", "applied"):
+        np.testing.assert_array_equal(read_image(f"{place}/light2_bgModel.fits")[0], model.predict(image))
+        np.testing.assert_array_equal(read_image(f"{place}/light2_bgSubtracted.fits")[0], model.transform(image))
+        assert report_of(place)["light2.fits"]["parameters"]["n_control_points"] == 16
+
+
+def test_apply_takes_what_a_model_leaves_open(lights):
+    """--level and --correction replace the model's own; a flag of the fit is refused."""
+    run("remove", "lights/light0.fits", "one", *FAST, "--save-model", "night.npz")
+    run("apply", "night.npz", "lights/light0.fits", "-o", "zero", "--level", "zero")
+    image, _ = read_image("lights/light0.fits")
+    expected = BackgroundSplineRegressor.load("night.npz").set_params(level="zero").transform(image)
+    np.testing.assert_array_equal(read_image("zero/light0_bgSubtracted.fits")[0], expected)
+    result = run("batch", "lights", "-o", "flat", "--same-model", "night.npz", "--alpha", "3", code=2)
+    assert "A saved model has its own alpha: leave these flags out." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("lights -o flat -dq 2", "--quantile must be"),
+        ("lights -o flat -tm 1", "--threshold-min must be below"),
+        ("lights -o flat --device abacus", "abacus"),
+        ("lights -o flat --jobs 0", "--jobs must be 1 or more"),
+        ("lights lights/light0.fit? -o flat.fits", "looks like a file"),
+        ("nothing*.fits -o flat", "'nothing*.fits' has none"),
+        (". -o flat", "'.' has none"),
+        ("@list.txt -o flat", "No such file or directory: list.txt"),
+        ("lights lights/../light0.fits -o flat", "results of the same name"),
+        ("lights -o flat --report lights/light0.fits", "is no report of skbgopt batch"),
+        ("lights -o flat --same-model nothing.npz", "No such file or directory: nothing.npz"),
+        ("lights -o flat --scheduler nowhere", "--scheduler found no dask.distributed cluster at 'nowhere'"),
+        ("lights", "Missing option '-o' / '--output-dir'"),
+        ("lights -o flat --resum", "--resume"),
+    ],
+)
+def test_wrong_use_is_one_sentence(lights, arguments, words):
+    """Exit code 2 before any image is worked on, and nothing is written."""
+    before = names(".")
+    result = run("batch", *arguments.split(), code=2)
+    assert words in result.stderr and result.stderr.count("\n") == 1 and result.stdout == ""
+    assert [name for name in names(".") if name != "flat"] == before
+    assert not Path("flat").exists() or names("flat") in ([], [REPORT])
+
+
+def test_inputs_are_files_patterns_directories_and_lists(lights, folder):
+    """Each image once, in the order given; hidden files, other files and earlier results are left out."""
+    for name in ("light0_bgModel.fits", "light0_bgSubtracted.fits", ".hidden.fits", "notes.txt"):
+        (lights / name).touch()
+    Path("list.txt").write_text("# the best\nlights/light1.fits\n\nlights/light[23].fits\n")
+    both = [lights / f"light{n}.fits" for n in range(4)]
+    assert input_files(["lights"]) == input_files(["**/*.fits"]) == both
+    assert input_files(["lights/light0.fits", "@list.txt", "lights"]) == both
+    assert input_files(["lights/light3.fits", "lights/light?.fits"]) == [both[3], *both[:3]]
+    (lights / "odd[1].fits").touch()
+    assert input_files(["lights/odd[1].fits"]) == [lights / "odd[1].fits"]
+
+
+def test_a_report_that_was_cut_off_is_mended(folder):
+    """The last whole line of each input remains, and the cut one goes."""
+    path = Path("report.jsonl")
+    records = [{"input": name, "status": status, "hash": "1"} for name, status in (("a", "failed"), ("a", "done"))]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records) + '{"input": "b", "st')
+    with ledger(path) as add:
+        add({"input": "a", "status": "skipped", "hash": "1"})
+        add({"input": "c", "status": "done", "hash": "2"})
+    assert [record["status"] for record in read_records(path).values()] == ["done", "done"]
+    assert [json.loads(line)["input"] for line in path.read_text().splitlines()] == ["a", "c"]
+
+
+def test_reports_of_two_batches_at_once_lose_no_line(folder):
+    """A batch that ends does not replace the file to which another one appends."""
+    with ledger(Path("report.jsonl")) as first:
+        first({"input": "a", "status": "done", "hash": "1"})
+        with ledger(Path("report.jsonl")) as second:
+            second({"input": "b", "status": "done", "hash": "2"})
+        first({"input": "c", "status": "done", "hash": "3"})
+    assert list(read_records(Path("report.jsonl"))) == ["a", "b", "c"]
+
+
+def test_leftovers_of_a_killed_batch_go_when_it_goes_on(lights):
+    """Those of another batch, which may be at work, stay."""
+    command = _batch.batch.make_context("batch", ["lights", "-o", "flat", *FAST])
+    prefix = _batch._tasks(command, ("lights",), None)[0].job.prefix
+    for name in (f"{prefix}abc", ".skbgopt-other"):
+        Path("flat", name).mkdir(parents=True)
+    run("batch", "lights", "-o", "flat", "--resume", *FAST)
+    assert [name for name in names("flat") if name.startswith(".")] == [".skbgopt-other"]
+
+
+def test_warnings_of_an_image_are_in_its_record(lights, monkeypatch):
+    """And on stderr, with the image's name."""
+
+    def warn(*_):
+        _frames.warnings.warn("Look\nhere.", stacklevel=2)
+        raise ValueError("Lost.")
+
+    monkeypatch.setattr(_frames, "run_removal", warn)
+    result = run("batch", "lights/light0.fits", "-o", "flat", code=1)
+    assert report_of("flat")["light0.fits"]["warnings"] == ["Look here."]
+    path = lights / "light0.fits"
+    assert result.stderr == f"warning: {path}: Look here.\nskbgopt: {path}: Lost.\n"
+
+
+def test_interrupted_batch_says_how_to_go_on(lights, monkeypatch):
+    """Exit code 130; what is done is in the report, and nothing half done is left."""
+    process = _frames.run_removal
+
+    def interrupted(job, say):
+        if job.input_path.name == "light2.fits":
+            raise KeyboardInterrupt
+        return process(job, say)
+
+    monkeypatch.setattr(_frames, "run_removal", interrupted)
+    result = run("batch", "lights", "-o", "flat", *FAST, code=130)
+    assert result.stderr == "skbgopt: interrupted after 2 of 4 images; --resume goes on.\n"
+    assert list(report_of("flat")) == ["light0.fits", "light1.fits"]
+    monkeypatch.undo()
+    os.chdir(lights.parent)
+    assert "2 done, 2 skipped" in run("batch", "lights", "-o", "flat", "--resume", *FAST).stdout
+
+
+def wait_for(condition, seconds=60):
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def has_records(number):
+    """Whether the report of the batch has so many lines."""
+    return Path("flat", REPORT).exists() and len(read_records(Path("flat", REPORT))) >= number
+
+
+@contextmanager
+def meanwhile(action):
+    """Do something in another thread, when the batch has some results."""
+
+    def act():
+        wait_for(lambda: has_records(2))
+        action()
+
+    thread = Thread(target=act)
+    thread.start()
+    yield
+    thread.join()
+
+
+def worker_of(pid):
+    """One of the processes that do the work of a batch."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return next(int(child) for child in children if b"popen_loky" in Path(f"/proc/{child}/cmdline").read_bytes())
+
+
+def test_killed_and_resumed_each_output_is_made_once(folder, pixels):
+    """Processes beside, killed with their parent: what was there is not touched again, the rest is made."""
+    make_lights(folder, pixels, 12)
+    options = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "start_new_session": True}
+    with subprocess.Popen([*CALL, "lights", "-o", "flat", "--jobs", "2", *FAST], **options) as batch:
+        wait_for(lambda: has_records(3))
+        os.killpg(batch.pid, signal.SIGKILL)
+    before = {path.name: path.stat().st_mtime_ns for path in Path("flat").glob("*.fits")}
+    assert 3 <= len(before) // 2 < 12
+    result = run("batch", "lights", "-o", "flat", "--resume", *FAST)
+    assert "0 failed" in result.stdout and "0 skipped" not in result.stdout
+    pairs = Counter(name.split("_")[0] for name in before)
+    whole = {name: when for name, when in before.items() if pairs[name.split("_")[0]] == 2}
+    after = {path.name: path.stat().st_mtime_ns for path in Path("flat").glob("*.fits")}
+    assert whole.items() <= after.items()
+    assert names("flat") == results_of(*(f"light{n}" for n in range(12)))
+    assert len(report_of("flat")) == 12
+
+
+def test_a_killed_process_does_not_stop_the_others(folder, pixels):
+    """Its images fail with a sentence; the rest is done, and --resume makes up for it."""
+    make_lights(folder, pixels, 12)
+    with meanwhile(lambda: os.kill(worker_of(os.getpid()), signal.SIGKILL)):
+        run("batch", "lights", "-o", "flat", "--jobs", "2", *FAST, code=1)
+    records = report_of("flat")
+    lost = [record for record in records.values() if record["status"] == "failed"]
+    assert len(records) == 12 and 1 <= len(lost) <= 3
+    assert all("its process ended" in record["error"] for record in lost)
+    run("batch", "lights", "-o", "flat", "--resume", *FAST)
+    assert {record["status"] for record in report_of("flat").values()} <= {"done", "skipped"}
+    assert names("flat") == results_of(*(f"light{n}" for n in range(12)))
+
+
+def test_ctrl_c_with_processes_beside_leaves_nothing_half_done(folder, pixels):
+    """Exit code 130, and no temporary file."""
+    make_lights(folder, pixels, 30)
+    with meanwhile(lambda: os.kill(os.getpid(), signal.SIGINT)):
+        result = run("batch", "lights", "-o", "flat", "--jobs", "2", *FAST, code=130)
+    assert "skbgopt: interrupted after" in result.stderr
+    assert not [name for name in names("flat") if name.startswith(".")]
+    assert len(list(Path("flat").glob("*.fits"))) % 2 == 0
+
+
+def test_a_cluster_that_loses_a_worker_writes_every_frame_once(folder, pixels):
+    """--scheduler: the tasks of the lost worker go to the other one, and none fails."""
+    make_lights(folder, pixels, 12)
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+    )
+    with cluster, distributed.Client(cluster) as client:
+        pid = next(iter(client.run(os.getpid).values()))
+        with meanwhile(lambda: os.kill(pid, signal.SIGKILL)):
+            run("batch", "lights", "-o", "flat", "--scheduler", cluster.scheduler_address, *FAST)
+    records = report_of("flat")
+    assert [record["status"] for record in records.values()] == ["done"] * 12
+    assert names("flat") == results_of(*(f"light{n}" for n in range(12)))

@@ -1,0 +1,217 @@
+"""Searches in a storage: killed and begun again, shared by processes."""
+
+import multiprocessing
+import shutil
+import time
+
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState, create_trial
+
+from skbgopt import BackgroundSplineRegressor, make_sky_image
+from skbgopt.model_selection import BackgroundSearchCV, _held_out, _study
+
+IMAGE = make_sky_image("oiii", shape=(96, 128), random_state=0).image
+QUICK = BackgroundSplineRegressor(n_control_points=9, order=2, smoothing=1e-3, mask_objects=False)
+SPACE = {"smoothing": (1e-6, 1.0, "log"), "quantile": (0.9, 1.0)}
+KILLED = 3
+# Long enough for a busy machine; no test waits so long unless it fails.
+PATIENCE = 120
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_reference():
+    """A reference that does not choose its smoothing, which takes longer than a search of a few trials."""
+    default = _held_out.reference_estimator
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_held_out, "reference_estimator", lambda *args: default(*args).set_params(smoothing=1e-3))
+        yield
+
+
+def search(storage, n_trials, **parameters):
+    """A search of quick trials in two folds."""
+    given = {"cv": 2, "random_state": 0, "refit": False, **parameters}
+    return BackgroundSearchCV(QUICK, SPACE, n_trials=n_trials, storage=storage, **given)
+
+
+def finished(study):
+    """Trials that were done, by number."""
+    done = (TrialState.COMPLETE, TrialState.PRUNED)
+    return {trial.number: trial.params for trial in study.get_trials(states=done)}
+
+
+class HangInTheMiddle(optuna.pruners.BasePruner):
+    """Prunes nothing, says when a certain trial has had its first fold, and hangs there."""
+
+    said = None
+
+    def prune(self, study, trial):
+        if trial.number == KILLED:
+            type(self).said.send(trial.params)
+            time.sleep(PATIENCE)
+        return False
+
+
+def search_until_killed(url, connection):
+    """What the process does that is killed."""
+    HangInTheMiddle.said = connection
+    search(url, 6, pruner=HangInTheMiddle()).fit(IMAGE)
+
+
+def search_with_another(url, connection):
+    """What the other of two processes does: after its first trial it waits until the first of the other."""
+    mine = []
+
+    def wait_once(study, trial):
+        mine.append(trial.number)
+        if len(mine) == 1:
+            connection.send("begun")
+            connection.poll(PATIENCE)
+
+    search(url, 8, callbacks=[wait_once]).fit(IMAGE)
+    connection.send(mine)
+
+
+def start(target, url):
+    """Start another process and return it with our end of the line to it."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=target, args=(url, theirs), daemon=True)
+    process.start()
+    return process, ours
+
+
+@pytest.fixture(scope="module")
+def partner(tmp_path_factory):
+    """Another process, started before it is needed, and the storage in which it has begun."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('shared') / 'study.db'}"
+    return url, *start(search_with_another, url)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, partner):
+    """A storage whose process was killed in the middle of a trial, and that trial's parameters."""
+    path = tmp_path_factory.mktemp("killed") / "study.db"
+    process, line = start(search_until_killed, f"sqlite:///{path}")
+    assert line.poll(PATIENCE)
+    params = line.recv()
+    process.kill()
+    process.join()
+    return path, params
+
+
+@pytest.fixture(scope="module")
+def unbroken():
+    """The study of a search that nothing interrupts."""
+    return search(None, 7).fit(IMAGE).study_
+
+
+def test_a_killed_search_goes_on(killed, unbroken, tmp_path):
+    """After kill -9 the trials done are kept, those missing are run and no more; the lost one does not count."""
+    path = shutil.copy(killed[0], tmp_path)
+    before = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
+    assert sorted(finished(before)) == [0, 1, 2]
+    assert before.trials[KILLED].state == TrialState.RUNNING
+    found = search(f"sqlite:///{path}", 6).fit(IMAGE)
+    assert sorted(finished(found.study_)) == [0, 1, 2, 4, 5, 6]
+    assert len(found.cv_results_["params"]) == 6
+    # Each trial draws from its own number: what was tried after the kill is what would have been tried.
+    assert finished(found.study_) == {k: params for k, params in finished(unbroken).items() if k != KILLED}
+
+
+def test_a_lost_trial_is_tried_again(killed, tmp_path, monkeypatch):
+    """Once its process has given no sign of life for long enough, the trial is recorded as failed and repeated."""
+    path, params = shutil.copy(killed[0], tmp_path), killed[1]
+    monkeypatch.setattr(_study, "_GRACE", 1)
+    monkeypatch.setattr(_study, "_HEARTBEAT", 1)
+    time.sleep(2.1)
+    found = search(f"sqlite:///{path}", 6).fit(IMAGE)
+    states = [trial.state.name for trial in found.study_.trials]
+    assert states == ["COMPLETE"] * KILLED + ["FAIL"] + ["COMPLETE"] * 3
+    assert found.cv_results_["params"][KILLED] == params
+    assert found.cv_results_["state"] == ["COMPLETE"] * 6
+
+
+def test_two_processes_finish_the_trials_between_them(partner):
+    """Both do a part, together as many as asked for or one more, and no setting is tried twice."""
+    url, process, line = partner
+    assert line.poll(PATIENCE)
+    assert line.recv() == "begun"
+    mine = []
+
+    def tell_once(study, trial):
+        mine.append(trial.number)
+        if len(mine) == 1:
+            line.send("go")
+
+    found = search(url, 8, callbacks=[tell_once]).fit(IMAGE)
+    assert line.poll(PATIENCE)
+    others = line.recv()
+    process.join()
+    trials = finished(found.study_)
+    assert mine
+    assert others
+    assert sorted(mine + others) == sorted(trials)
+    assert 8 <= len(trials) <= 9
+    assert len({tuple(params.values()) for params in trials.values()}) == len(trials)
+
+
+def journal(path):
+    """A storage for shared file systems."""
+    return JournalStorage(JournalFileBackend(str(path / "journal.log")))
+
+
+@pytest.mark.parametrize("make", [journal, lambda path: f"sqlite:///{path / 'study.db'}"], ids=["journal", "sqlite"])
+def test_trials_are_counted_in_all(tmp_path, make):
+    """A second search of more trials adds those that are missing, one of fewer none, and both know all of them."""
+    first = search(make(tmp_path), 2).fit(IMAGE)
+    longer = search(make(tmp_path), 4).fit(IMAGE)
+    shorter = search(make(tmp_path), 3).fit(IMAGE)
+    assert [len(each.cv_results_["params"]) for each in (first, longer, shorter)] == [2, 4, 4]
+    assert longer.cv_results_["params"][:2] == first.cv_results_["params"]
+    assert shorter.best_params_ == longer.best_params_
+    assert shorter.cv_results_["mean_fit_time"][0] == first.cv_results_["mean_fit_time"][0] > 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"X": IMAGE[:, ::-1]}, {"cv": 3}, {"estimator__alpha": 2.0}, {"param_distributions": {"smoothing": (1e-6, 0.1)}}],
+    ids=["image", "folds", "estimator", "space"],
+)
+def test_searches_in_one_storage_do_not_mix(other):
+    """Other images, folds, fixed parameters or spaces make another study; under one's own name they are refused."""
+    storage, parameters = InMemoryStorage(), dict(other)
+    image = parameters.pop("X", IMAGE)
+    for name in (None, "mine"):
+        search(storage, 1, study_name=name).fit(IMAGE)
+    search(storage, 1).set_params(**parameters).fit(image)
+    assert len(optuna.get_all_study_names(storage)) == 3
+    with pytest.raises(ValueError, match="The study 'mine' in this storage holds a search over other images"):
+        search(storage, 1, study_name="mine").set_params(**parameters).fit(image)
+
+
+def test_what_does_not_matter_to_a_trial_goes_on_with_the_study():
+    """Seed, sampler and verbosity may change between searches of one study."""
+    storage = InMemoryStorage()
+    search(storage, 2).fit(IMAGE)
+    sampler = optuna.samplers.RandomSampler(seed=1)
+    found = search(storage, 3, random_state=7, sampler=sampler).fit(IMAGE)
+    assert len(optuna.get_all_study_names(storage)) == 1
+    assert len(found.cv_results_["params"]) == 3
+
+
+def test_trials_draw_from_seed_and_number_alone():
+    """Samplers of two processes with one seed draw the same for the same trial, and else never."""
+    space = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    old = [create_trial(params={"x": k / 20}, distributions=space, value=(k / 20 - 0.3) ** 2) for k in range(20)]
+
+    def drawn(seed, n_trials):
+        study = optuna.create_study(sampler=_study.SeededTPE(seed))
+        study.add_trials(old)
+        return [study.ask(space).params["x"] for _ in range(n_trials)]
+
+    first = drawn(0, 3)
+    assert drawn(0, 3) == first
+    assert len({*first, *drawn(1, 3)}) == 6
