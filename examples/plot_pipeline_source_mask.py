@@ -17,13 +17,13 @@ frame = make_sky_image("ha", shape=(600, 900), random_state=1)
 
 # %%
 # The masker returns a masked array. The regressor leaves the masked pixels out of its fit and corrects them like all
-# others. The stretch is measured on the pixels that are not masked, the sky, so a low target keeps it from being harsh.
-# The mask comes out at the end.
+# others. The stretch takes its sky level from the pixels that are not masked, and its white from all. The mask comes
+# out at the end.
 pipeline = Pipeline(
     [
         ("sources", SourceMasker()),
         ("background", BackgroundSplineRegressor()),
-        ("stretch", MidtonesStretch(quantile=1.0, target=0.1)),
+        ("stretch", MidtonesStretch()),
     ]
 )
 result = pipeline.fit_transform(frame.image)

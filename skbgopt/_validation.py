@@ -11,6 +11,17 @@ from sklearn.utils._param_validation import Interval
 MISSING_CONSTRAINT = [Interval(Real, None, None, closed="neither"), None]
 
 
+class TakesImages:
+    """What the estimators of one image tell scikit-learn: two or three axes, NaN allowed, no target."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = True
+        tags.target_tags.required = False
+        return tags
+
+
 def as_channels(image: np.ndarray) -> np.ndarray:
     """Return a view of shape (height, width, n_channels)."""
     return image[:, :, None] if image.ndim == 2 else image

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from . import _persistence
 from ._threads import single_threaded
-from ._validation import as_channels, check_image, unwrap_image, work_dtype
+from ._validation import TakesImages, as_channels, check_image, unwrap_image, work_dtype
 from .correction import correct_image
 from .frame import ImageFrame
 from .lattice import Lattice, evaluate_on_lattice
@@ -18,7 +18,7 @@ from .metrics import background_r2, sky_loss
 from .splines import Spline
 
 
-class SplineImageModel(TransformerMixin, RegressorMixin, BaseEstimator):
+class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstimator):
     """All of `BackgroundSplineRegressor` that comes after the fit: predict, transform, score, save and load.
 
     Needs the parameters ``missing_values``, ``correction`` and ``level``, and the attributes that a fit leaves.
@@ -150,10 +150,3 @@ class SplineImageModel(TransformerMixin, RegressorMixin, BaseEstimator):
             missing_values=self.missing_values,
         )
         return np.ma.array(out, mask=np.ma.getmaskarray(X)) if isinstance(X, np.ma.MaskedArray) else out
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.target_tags.required = False
-        return tags

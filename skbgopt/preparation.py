@@ -109,7 +109,7 @@ def prepare_image(
     """
     height, width = selection.shape
     tiles = sample_tiles(selection)
-    curve = MidtonesCurve.from_samples(channel_samples(tiles), quantile)
+    curve = MidtonesCurve.from_samples(tile_samples(tiles), quantile)
     noise = np.sqrt(np.median([sky_noise(tile) ** 2 for tile in tiles[::_NOISE_STRIDE]], axis=0))
     values, weights, excluded = _reduce(selection, downscale_factor, downscale_func)
     block_noise = sky_noise(values, share=_CALM_SHARE)
@@ -148,7 +148,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def channel_samples(tiles: list[np.ndarray]) -> list[np.ndarray]:
+def tile_samples(tiles: list[np.ndarray]) -> list[np.ndarray]:
     """Return the finite values of all tiles, flat, for each channel."""
     return [np.concatenate([_finite(tile[:, :, c]) for tile in tiles]) for c in range(tiles[0].shape[2])]
 

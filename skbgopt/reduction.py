@@ -9,7 +9,16 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._validation import MISSING_CONSTRAINT, as_channels, check_image, check_mask, is_missing, unwrap_image, work_dtype
+from ._validation import (
+    MISSING_CONSTRAINT,
+    TakesImages,
+    as_channels,
+    check_image,
+    check_mask,
+    is_missing,
+    unwrap_image,
+    work_dtype,
+)
 
 
 def block_edges(length: int, factor: int) -> np.ndarray:
@@ -77,7 +86,7 @@ def _blocks(values: np.ndarray, factor: int) -> np.ndarray:
     return np.array(split, order="C").reshape(rows, columns, n_channels, tall * wide)
 
 
-class BlockReducer(TransformerMixin, BaseEstimator):
+class BlockReducer(TakesImages, TransformerMixin, BaseEstimator):
     """Reduce an image by blocks, with missing pixels left out and edge blocks exact.
 
     Parameters
@@ -147,9 +156,3 @@ class BlockReducer(TransformerMixin, BaseEstimator):
         image = validate_data(self, X, reset=reset, dtype=dtype, allow_nd=True, ensure_all_finite=False)
         excluded = is_missing(image, self.missing_values)
         return image, excluded if mask is None else excluded | check_mask(mask, image.shape, who)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        return tags

@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import validate_data
 
-from ._validation import MISSING_CONSTRAINT, as_channels, check_image, check_mask, is_missing, unwrap_image
+from ._validation import MISSING_CONSTRAINT, TakesImages, as_channels, check_image, check_mask, is_missing, unwrap_image
 from .noise import sky_noise
 
 # Pixels brighter than this, in units of the sky noise, are found just as well, and sep's float32 does not overflow.
@@ -23,7 +23,7 @@ _LEAST_RMS = 0.5
 _PIXEL_BUFFER = threading.Lock()
 
 
-class SourceMasker(TransformerMixin, BaseEstimator):
+class SourceMasker(TakesImages, TransformerMixin, BaseEstimator):
     """Mask the stars and extended objects of an image, so that what follows fits the sky alone.
 
     In a Pipeline before `BackgroundSplineRegressor` the mask keeps the sources out of the fit, and the whole
@@ -152,8 +152,6 @@ class SourceMasker(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
         return tags
 
 

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._validation import (
     MISSING_CONSTRAINT,
+    TakesImages,
     as_channels,
     channel_samples,
     check_image,
@@ -124,7 +125,7 @@ def _measure(pedestal: float, median: float, top: float) -> tuple[float, float, 
     return pedestal, scale, float(np.clip((median - pedestal) / scale, 1e-6, 1 - 1e-6))
 
 
-class MidtonesStretch(TransformerMixin, BaseEstimator):
+class MidtonesStretch(TakesImages, TransformerMixin, BaseEstimator):
     """Stretch a linear image so that its sky lands on a quarter of the range.
 
     A masked array tells the sky from what is not: its pedestal and its median are those of the pixels that are not
@@ -220,9 +221,3 @@ class MidtonesStretch(TransformerMixin, BaseEstimator):
     def _image(self, X, reset):
         dtype = work_dtype(check_image(X, type(self).__name__).dtype)
         return validate_data(self, X, reset=reset, dtype=dtype, allow_nd=True, ensure_all_finite=False)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        return tags

@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from sklearn import config_context
 
 from skbgopt import make_sky_image
 
@@ -54,3 +55,10 @@ def landscape_frame():
 def colour_frame():
     """A float64 colour frame without missing pixels, its sides multiples of the block."""
     return make_sky_image("galaxy", shape=(240, 360), empty_border=0, dtype=np.float64, random_state=3)
+
+
+@pytest.fixture(params=[False, True], ids=["routing off", "routing on"])
+def routing(request):
+    """Metadata routing, off and on."""
+    with config_context(enable_metadata_routing=request.param):
+        yield request.param

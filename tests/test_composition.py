@@ -17,18 +17,7 @@ from skbgopt import (
     make_sky_image,
 )
 from skbgopt.each_image import EachImage
-
-
-def quick(**parameters):
-    """An estimator that fits in a few hundredths of a second."""
-    return BackgroundSplineRegressor(**{"smoothing": 1e-4, "n_control_points": 16, "mask_objects": False, **parameters})
-
-
-@pytest.fixture(params=[False, True], ids=["routing off", "routing on"])
-def routing(request):
-    """Metadata routing, off and on."""
-    with config_context(enable_metadata_routing=request.param):
-        yield request.param
+from tests.estimators import quick
 
 
 @pytest.fixture(scope="module")

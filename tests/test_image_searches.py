@@ -6,7 +6,6 @@ import pytest
 from optuna.distributions import FloatDistribution, IntDistribution
 from optuna_integration import OptunaSearchCV
 from scipy import ndimage
-from sklearn import config_context
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import (
     GridSearchCV,
@@ -19,21 +18,9 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skbgopt import BackgroundSplineRegressor, make_sky_image
+from skbgopt import make_sky_image
 from skbgopt.each_image import EachImage
-
-
-def quick(**parameters):
-    """An estimator that fits in a few hundredths of a second."""
-    return BackgroundSplineRegressor(**{"smoothing": 1e-4, "n_control_points": 16, "mask_objects": False, **parameters})
-
-
-@pytest.fixture(params=[False, True], ids=["routing off", "routing on"])
-def routing(request):
-    """Metadata routing, off and on."""
-    with config_context(enable_metadata_routing=request.param):
-        yield request.param
-
+from tests.estimators import quick
 
 SHAPES = [(96, 128), (104, 120), (120, 96), (88, 128)]
 

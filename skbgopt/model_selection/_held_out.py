@@ -16,7 +16,7 @@ from .._threads import single_threaded
 from .._validation import unwrap_image
 from ..lattice import evaluate_on_lattice
 from ..masks import PixelSelection
-from ..preparation import PreparedImage, channel_samples, prepare_image, sample_tiles
+from ..preparation import PreparedImage, prepare_image, sample_tiles, tile_samples
 from ..splines import Spline
 from ..stretch import MidtonesCurve
 from ._block_kfold import check_cv
@@ -88,7 +88,7 @@ class Preparations:
             lambda: prepare_image(selection, quantile=estimator.quantile, downscale_factor=factor, downscale_func=func),
         )
         # The quantile moves nothing but the curve.
-        samples = self._once((missing, "samples"), lambda: channel_samples(sample_tiles(selection)))
+        samples = self._once((missing, "samples"), lambda: tile_samples(sample_tiles(selection)))
         prepared = replace(reduced, curve=MidtonesCurve.from_samples(samples, estimator.quantile))
         if not thresholds:
             return prepared

@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._threads import single_threaded
+from .._validation import TakesImages
 from ..each_image import EachImage
 from ._objective import FIT_ERRORS, BackgroundObjective, is_list_of_images, make_objective
 from ._space import PUBLISHED
@@ -33,7 +34,7 @@ def _refits(search) -> bool:
 
 # Images are no tables, and scikit-learn's wrapping of outputs would hide whether there is a best estimator.
 class BackgroundSearchCV(  # type: ignore[call-arg]
-    TransformerMixin, RegressorMixin, MetaEstimatorMixin, BaseEstimator, auto_wrap_output_keys=None
+    TakesImages, TransformerMixin, RegressorMixin, MetaEstimatorMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
     """Search for the setting that meets the held-out sky of an image best, by Optuna.
 
@@ -324,13 +325,6 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         if not isinstance(self.best_estimator_, EachImage):
             return {}
         return {"mask": mask, "sample_weight": sample_weight}
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = True
-        tags.target_tags.required = False
-        return tags
 
 
 def _why_none(trials) -> str:
