@@ -12,7 +12,7 @@ from ._threads import single_threaded
 from ._validation import TakesImages, as_channels, check_image, unwrap_image, work_dtype
 from .correction import correct_image
 from .frame import ImageFrame
-from .lattice import Lattice, evaluate_on_lattice
+from .lattice import TOLERANCE, Lattice, evaluate_on_lattice
 from .masks import PixelSelection
 from .metrics import background_r2, sky_loss
 from .splines import Spline
@@ -112,16 +112,22 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
         return PixelSelection.from_input(X, mask, sample_weight, self.missing_values, type(self).__name__)
 
     def _lattice(self, shape) -> Lattice:
+        frame = ImageFrame(*self.image_shape_[:2])
+        return self._evaluate(lambda rows, columns: frame.axes(rows, columns, shape), shape)
+
+    def _evaluate(self, axes, shape, tolerance=TOLERANCE) -> Lattice:
+        """Return the background on a grid, whose positions ``axes`` takes to the frame's coordinates."""
         frame, n = ImageFrame(*self.image_shape_[:2]), len(self.control_points_)
         centres = frame.from_pixels(self.control_points_)
         spline = Spline.from_numpy(centres, self.coef_[:n], self.coef_[n:], self.order_, self.degree_)
 
         def model(rows, columns):
-            points = torch.from_numpy(frame.coordinates(rows, columns, shape).reshape(-1, 2))
-            return self.curve_.invert(spline(points).numpy()).reshape(len(rows), len(columns), -1)
+            points = np.stack(np.meshgrid(*axes(rows, columns), indexing="ij"), axis=-1).reshape(-1, 2)
+            values = self.curve_.invert(spline(torch.from_numpy(points)).numpy())
+            return values.reshape(len(rows), len(columns), -1)
 
         with single_threaded():
-            return evaluate_on_lattice(model, shape)
+            return evaluate_on_lattice(model, shape, tolerance)
 
     def _check_fitted_image(self, X):
         check_is_fitted(self)

@@ -16,7 +16,7 @@ from ._threads import thread_map
 # Pixels between lattice nodes to begin with; halved until the error is below the tolerance.
 _STEP = 16
 # Error allowed, as a share of the model's range.
-_TOLERANCE = 1e-6
+TOLERANCE = 1e-6
 # Cells that one matrix product interpolates along a row: a wider one wastes products with zeros, a narrower one
 # is bound by memory.
 _CELLS_PER_GROUP = 8
@@ -99,7 +99,7 @@ class Lattice:
         return np.kron(matrix, np.eye(self.nodes.shape[2]))
 
 
-def evaluate_on_lattice(model: Model, shape: tuple[int, int], tolerance: float = _TOLERANCE) -> Lattice:
+def evaluate_on_lattice(model: Model, shape: tuple[int, int], tolerance: float = TOLERANCE) -> Lattice:
     """Evaluate a model on the coarsest lattice that is fine enough.
 
     Parameters

@@ -8,16 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import torch
 from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, validate_parameter_constraints
 
-from .._threads import single_threaded
 from .._validation import unwrap_image
-from ..lattice import evaluate_on_lattice
 from ..masks import PixelSelection
 from ..preparation import PreparedImage, prepare_image, sample_tiles, tile_samples
-from ..splines import Spline
 from ..stretch import MidtonesCurve
 from ._block_kfold import check_cv
 
@@ -225,17 +221,11 @@ def background_on_grid(fitted, grid: PreparedImage) -> np.ndarray:
 
     In the last row and column, whose blocks may be cut off, up to half a block further out.
     """
-    n = len(fitted.control_points_)
-    centres = grid.frame.from_pixels(fitted.control_points_)
-    spline = Spline.from_numpy(centres, fitted.coef_[:n], fitted.coef_[n:], fitted.order_, fitted.degree_)
 
-    def model(rows, columns):
-        y, x = _along(grid.y, rows), _along(grid.x, columns)
-        points = torch.from_numpy(np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).reshape(-1, 2))
-        return fitted.curve_.invert(spline(points).numpy()).reshape(len(rows), len(columns), -1)
+    def axes(rows, columns):
+        return _along(grid.y, rows), _along(grid.x, columns)
 
-    with single_threaded():
-        return evaluate_on_lattice(model, grid.usable.shape, _TOLERANCE).render(np.float64)
+    return fitted._evaluate(axes, grid.usable.shape, _TOLERANCE).render(np.float64)
 
 
 def _along(centres: np.ndarray, positions: np.ndarray) -> np.ndarray:
