@@ -55,7 +55,3 @@ class ImageFrame:
         y = (2 * np.asarray(rows, dtype=float) / height - 1) * half[0]
         x = (2 * np.asarray(columns, dtype=float) / width - 1) * half[1]
         return y, x
-
-    def coordinates(self, rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int] | None = None) -> np.ndarray:
-        """Return the coordinates of all pairs of positions along the two axes, shape (n_rows, n_columns, 2)."""
-        return np.stack(np.meshgrid(*self.axes(rows, columns, shape), indexing="ij"), axis=-1)

@@ -17,7 +17,7 @@ from skbgopt import (
     make_sky_image,
 )
 from skbgopt.each_image import EachImage
-from tests.estimators import quick
+from tests.shared import quick
 
 
 @pytest.fixture(scope="module")

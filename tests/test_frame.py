@@ -5,19 +5,20 @@ import pytest
 
 from skbgopt.frame import ImageFrame
 from skbgopt.reduction import block_centres
+from tests.shared import coordinates
 
 
 def pixel_coordinates(height, width, shape=None):
     """Coordinates of all pixel centres."""
     rows, columns = shape or (height, width)
-    return ImageFrame(height, width).coordinates(np.arange(rows) + 0.5, np.arange(columns) + 0.5, shape)
+    return coordinates(ImageFrame(height, width), np.arange(rows) + 0.5, np.arange(columns) + 0.5, shape)
 
 
 @pytest.mark.parametrize("shape", [(100, 100), (100, 300), (301, 99), (1, 7)])
 def test_the_longer_side_goes_from_minus_1_to_1(shape):
     """The centre is 0 and the edges of the longer side are at -1 and 1."""
     frame = ImageFrame(*shape)
-    corners = frame.coordinates(np.array([0, shape[0]]), np.array([0, shape[1]]))
+    corners = coordinates(frame, np.array([0, shape[0]]), np.array([0, shape[1]]))
     assert np.abs(corners).max() == 1
     np.testing.assert_allclose(corners[0, 0], -corners[1, 1])
     np.testing.assert_allclose(corners[1, 1], frame.half_extent)
@@ -35,7 +36,7 @@ def test_both_axes_have_the_same_unit(shape):
 def test_block_centres_are_the_mean_of_their_pixels():
     """No shift of half a block: a block's coordinates are the mean of those of its pixels."""
     pixels = pixel_coordinates(32, 48)
-    blocks = ImageFrame(32, 48).coordinates(block_centres(32, 8), block_centres(48, 8))
+    blocks = coordinates(ImageFrame(32, 48), block_centres(32, 8), block_centres(48, 8))
     np.testing.assert_allclose(blocks, pixels.reshape(4, 8, 6, 8, 2).mean(axis=(1, 3)), atol=1e-15)
 
 

@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skbgopt import make_sky_image
 from skbgopt.each_image import EachImage
-from tests.estimators import quick
+from tests.shared import quick
 
 SHAPES = [(96, 128), (104, 120), (120, 96), (88, 128)]
 

@@ -8,6 +8,7 @@ import skbgopt.lattice
 from skbgopt.frame import ImageFrame
 from skbgopt.lattice import evaluate_on_lattice
 from skbgopt.splines import Spline, minimum_degree, monomials
+from tests.shared import coordinates
 
 
 def spline_model(shape, order, n_channels=2, seed=0, n_points=12):
@@ -25,7 +26,7 @@ def spline_model(shape, order, n_channels=2, seed=0, n_points=12):
     )
 
     def model(rows, columns):
-        points = torch.from_numpy(frame.coordinates(rows, columns).reshape(-1, 2))
+        points = torch.from_numpy(coordinates(frame, rows, columns).reshape(-1, 2))
         return spline(points).numpy().reshape(len(rows), len(columns), n_channels)
 
     return model

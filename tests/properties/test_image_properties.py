@@ -23,6 +23,7 @@ from tests.properties.strategies import (
     seeds,
     sky_images,
 )
+from tests.shared import coordinates
 
 
 def slow_reduction(image, factor, func):
@@ -135,7 +136,7 @@ def test_the_lattice_is_the_exact_evaluation(order, height, width, n_channels, s
     spline = Spline(centres, *coefs, order, degree)
 
     def model(rows, columns):
-        points = torch.from_numpy(frame.coordinates(rows, columns).reshape(-1, 2))
+        points = torch.from_numpy(coordinates(frame, rows, columns).reshape(-1, 2))
         return spline(points).numpy().reshape(len(rows), len(columns), n_channels)
 
     found = evaluate_on_lattice(model, (height, width)).render(np.float64)
