@@ -344,8 +344,10 @@ def test_a_killed_process_does_not_stop_the_others(folder, pixels):
         run("batch", "lights", "-o", "flat", "--jobs", "2", *FAST, code=1)
     records = report_of("flat")
     lost = [record for record in records.values() if record["status"] == "failed"]
-    assert len(records) == 12 and 1 <= len(lost) <= 3
+    # Those at work, and those whose results were on their way: how many depends on how busy the machine is.
+    assert len(records) == 12 and 1 <= len(lost) <= 6
     assert all("its process ended" in record["error"] for record in lost)
+    assert {record["status"] for record in records.values()} == {"done", "failed"}
     run("batch", "lights", "-o", "flat", "--resume", *FAST)
     assert {record["status"] for record in report_of("flat").values()} <= {"done", "skipped"}
     assert names("flat") == results_of(*(f"light{n}" for n in range(12)))
