@@ -34,7 +34,7 @@ lint: $(VENV)/installed
 
 # Two processes, one thread each: torch's threads would wait for each other.
 test-fast: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --cov
 
 fuzz: $(VENV)/installed
 	HYPOTHESIS_PROFILE=fuzz OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/properties
@@ -50,4 +50,4 @@ bench-quality: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/bench_quality.py $(BENCH_OPTIONS)
 
 clean:
-	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
