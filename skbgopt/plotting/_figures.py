@@ -1,4 +1,4 @@
-"""Figures: what is fitted, and the image before and after. The only importer of matplotlib.
+"""Figures: what is fitted, and the image before and after.
 
 Figures are made without pyplot, so nothing global changes and no display is needed; save them by ``savefig``.
 """
@@ -13,9 +13,9 @@ from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ._validation import as_channels, is_missing
-from .preparation import PreparedImage
-from .reduction import reduce_blocks
+from .._validation import as_channels, is_missing
+from ..preparation import PreparedImage
+from ..reduction import reduce_blocks
 
 _EXCLUDED_COLOUR = (0.85, 0.15, 0.15)
 _CHANNEL_COLOURS = ("tab:red", "tab:green", "tab:blue", "tab:purple", "tab:orange", "tab:brown")
