@@ -13,7 +13,7 @@ from torch import Tensor
 from ._threads import single_threaded
 from .adam import interpolate, minimize_adam
 from .control_points import grid_control_points, random_control_points
-from .losses import BackgroundLoss
+from .losses import BackgroundLoss, EnvelopeLoss
 from .preparation import PreparedImage
 from .smoothing import SmoothingPath
 from .solvers import Callback
@@ -32,8 +32,8 @@ _BASIS_PIXELS = 4096
 _STAGE_PIXELS = 8192
 # Blocks along the shorter axis and standard errors of the choice of the smoothing: at first, when nebulae still
 # reward models that follow them and only wide blocks tell, and once they are masked (docs/method.md has the table).
-_FIRST_CHOICE = (3, 0.5)
-_SECOND_CHOICE = (5, 0.0)
+_FIRST_CHOICE = ((3,), 0.5)
+_SECOND_CHOICE = ((3, 5), 0.25)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _range_and_loss(
     colour = float(np.mean(prepared.block_noise / prepared.curve.scale))
     curve = LinearCurve(_floor(prepared), prepared.block_noise)
     # Unlike stretched values, linear ones may be negative: no floor.
-    loss = BackgroundLoss(_NOISE_SCALE, settings.alpha, colour, floor=False, rounding=_NOISE_ROUNDING)
+    loss = EnvelopeLoss(_NOISE_SCALE, settings.alpha, colour, floor=False, rounding=_NOISE_ROUNDING)
     return curve, loss
 
 
@@ -174,13 +174,13 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     stages = solver.stages(basis)
     path, smoothing = None, settings.smoothing
     if smoothing == "auto":
-        path = solver.choose(stages.sample, loss, *_FIRST_CHOICE)
+        path = solver.choose(stages, loss, *_FIRST_CHOICE)
         smoothing = path.choice
     solution = solver.solve(stages, smoothing)
     if settings.smoothing == "auto" and (solution.sky < 1).any():
         # With the objects masked, held-out blocks are sky, and their score is that of the background alone.
         weighed = stages.weighed(solution.sky, pixels.index)
-        path = solver.choose(weighed.sample, solver.gentle_loss, *_SECOND_CHOICE)
+        path = solver.choose(weighed, solver.gentle_loss, *_SECOND_CHOICE)
         if path.choice != smoothing:
             smoothing = path.choice
             solution = solver.solve(stages, smoothing)

@@ -148,3 +148,61 @@ class BackgroundLoss:
         width = self.rounding * self.eps
         size = values.abs()
         return torch.where(size < width, (values * values) / (2 * width) + width / 2, size)
+
+
+@dataclass(frozen=True)
+class EnvelopeLoss(BackgroundLoss):
+    """A loss in which overshoot does not lose its say: the model becomes the lower envelope of what is seen.
+
+    Per pixel, with N = mean_c (|r_c| - r_c) / 2 the overshoot,
+
+        loss = weighted mean over pixels of log(eps + E + kappa V) + 2 alpha K log(1 + N / (K eps))
+
+    Where the model is near the pixels it has the slopes of `BackgroundLoss`, 1 / eps above and (1 + 2 alpha) / eps
+    below. But there the logarithm around both terms also forgives a model that lies far above the darkest sky, as
+    it forgives stars; here overshoot up to K eps counts in proportion. A gap in a dust cloud so has its say against
+    the dust around it. There is no floor.
+
+    Parameters
+    ----------
+    reach : float
+        K, in units of eps: overshoot beyond it counts ever less, so that a few dark spots (a tree, a dust grain's
+        shadow) do not hold the model down.
+    """
+
+    reach: float = 10.0
+
+    def of_pixels(self, values: Tensor, model: Tensor, weights: Tensor | Shares) -> Tensor:
+        """Return the loss of each pixel, shape (n_pixels,)."""
+        share, _ = Shares.of(weights)
+        _, error, below = self._terms(values - model, share)
+        return self._combined(error, below)[:, 0]
+
+    def majorise(self, values: Tensor, model: Tensor, weights: Tensor | Shares) -> tuple[Tensor, Quadratic]:
+        """Return the loss at the model and the quadratic in f that lies above it, by tangents of both logarithms."""
+        share, total = Shares.of(weights)
+        residual = values - model
+        mean, error, below = self._terms(residual, share)
+        pull = share * (total[:, None] / (self.eps + error))
+        # Of N, which is half of |r| - r.
+        push = share * (total[:, None] * (self.alpha * self.reach) / (self.reach * self.eps + below))
+        curvature = (pull + push) / residual.abs().clamp_min(self.rounding * self.eps)
+        downhill = curvature * residual - push
+        if self.colour and values.shape[1] > 1:
+            pull = 2 * self.colour * pull
+            curvature = curvature + pull
+            downhill = downhill + pull * (residual - mean)
+        return (total * self._combined(error, below)[:, 0]).sum(), Quadratic(curvature, downhill)
+
+    def _combined(self, error: Tensor, below: Tensor) -> Tensor:
+        scale = self.reach * self.eps
+        return (self.eps + error).log() + 2 * self.alpha * self.reach * torch.log1p(below / scale)
+
+    def _terms(self, residual: Tensor, share: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean residual over channels, E + kappa V and N, each of shape (n_pixels, 1)."""
+        mean = (share * residual).sum(dim=1, keepdim=True)
+        error = (share * self._size(residual)).sum(dim=1, keepdim=True)
+        below = ((error - mean) / 2).clamp_min(0)
+        if self.colour and residual.shape[1] > 1:
+            error = error + self.colour * (share * (residual - mean) ** 2).sum(dim=1, keepdim=True)
+        return mean, error, below

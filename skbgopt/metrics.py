@@ -9,10 +9,11 @@ from .masks import PixelSelection
 from .noise import sky_noise
 from .reduction import block_fractions, reduce_blocks
 
-# Block side, and residuals (in sigma of such a block) that still count as sky half and half, of `sky_loss`: fixed,
-# so that any two settings can be compared.
+# Block side of `sky_loss`; residuals, in sigma of such a block, that still count as sky half and half; and what the
+# light of an object costs. Fixed, so that any two settings can be compared.
 _FACTOR = 8
 _SKY_SIGMAS = 3.0
+_OBJECT_COST = 0.25
 
 
 def gradient_left(background, truth, mask=None) -> float:
@@ -62,11 +63,21 @@ def background_r2(selection: PixelSelection, background: np.ndarray, truth: np.n
     return float(1 - rest / total) if total > 0 else float(rest == 0)
 
 
+def sky_cost(sigmas: np.ndarray) -> np.ndarray:
+    """Return what residuals cost in a model of the sky, in units of the noise: from 0 (sky) to 1.
+
+    1 - exp(-(r / 3)**2 / 2) where the model lies above the value, which nothing in the sky explains, and a quarter of
+    it where it lies below: there may be an object, and that costs the same however bright it is, so that a model gains
+    nothing by following it half the way.
+    """
+    cost = -np.expm1(-0.5 * (sigmas / _SKY_SIGMAS) ** 2)
+    return np.where(sigmas < 0, cost, _OBJECT_COST * cost)
+
+
 def sky_loss(selection: PixelSelection, background: np.ndarray) -> float:
-    """Return the mean of 1 - exp(-(r / 3)**2 / 2), r the residual of 8 x 8 block medians over their noise.
+    """Return the mean of `sky_cost` of the residuals of 8 x 8 block medians over their noise.
 
     In linear units over the sky noise with a fixed scale: comparable between any two settings of the model.
-    0 is all sky, 1 none of it; a star or nebula costs at most 1 however bright it is.
     """
     values, weights, _ = selection.window(slice(None))
     residual = reduce_blocks((values - as_channels(background)).astype(values.dtype), _FACTOR, "median")
@@ -77,7 +88,7 @@ def sky_loss(selection: PixelSelection, background: np.ndarray) -> float:
         raise ValueError("No pixel is usable to score the background on: exclude less.")
     floor = np.maximum(noise, 1e-6 * np.nanmax(np.abs(residual), axis=(0, 1), initial=1e-300, where=usable))
     sigmas = np.where(usable, residual, 0) / floor
-    loss = 1 - np.exp(-0.5 * (sigmas / _SKY_SIGMAS) ** 2)
+    loss = sky_cost(sigmas)
     return float((loss * share)[usable].sum() / share[usable].sum())
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from .folds import block_labels, diagonal_folds
 from .losses import BackgroundLoss
+from .metrics import sky_cost
 from .solvers import MMProblem, bending_penalty, minimize_mm
 
 # From almost a polynomial to almost free.
@@ -27,7 +28,7 @@ class SmoothingPath:
     smoothing : ndarray of shape (n_smoothings,)
         From the smoothest on.
     score : ndarray of shape (n_smoothings,)
-        Minus the mean loss of the held-out pixels.
+        Minus the mean cost of the held-out pixels (`skbgopt.metrics.sky_cost`).
     standard_error : ndarray of shape (n_smoothings,)
         Of the score's difference from the best, over blocks.
     best : int
@@ -45,12 +46,33 @@ class SmoothingPath:
         return float(self.smoothing[self.best])
 
 
+@dataclass(frozen=True)
+class Blocking:
+    """A way to cut an image into blocks and to deal them into folds.
+
+    Attributes
+    ----------
+    labels : ndarray of int, shape (n_pixels,)
+        Each pixel's block.
+    partitions : list of ndarray
+        Each block's folds, see `diagonal_folds`.
+    """
+
+    labels: np.ndarray
+    partitions: list[np.ndarray]
+
+    @classmethod
+    def of_grid(cls, shape: tuple[int, int], blocks_short: int, index: np.ndarray) -> Blocking:
+        """Cut a grid into near square blocks, so many along its shorter axis, for the pixels of an index."""
+        labels, blocks = block_labels(*shape, blocks_short)
+        return cls(labels.ravel()[index], diagonal_folds(blocks))
+
+
 def choose_smoothing(
-    problem: MMProblem,
-    labels: np.ndarray,
-    partitions: list[np.ndarray],
-    fit_loss: BackgroundLoss,
-    score_loss: BackgroundLoss,
+    fitted: MMProblem,
+    weights: np.ndarray,
+    blockings: Sequence[Blocking],
+    loss: BackgroundLoss,
     standard_errors: float,
     path: tuple[float, ...] = SMOOTHING_PATH,
 ) -> SmoothingPath:
@@ -58,55 +80,53 @@ def choose_smoothing(
 
     Parameters
     ----------
-    problem : MMProblem
-        On a sample of the usable reduced pixels; its penalty does not matter.
-    labels : ndarray of int, shape (n_pixels,)
-    partitions : list of ndarray
-        Each pixel's block and each block's folds, see `held_out_blocks`.
-    fit_loss, score_loss : BackgroundLoss
-        What is minimised on the other blocks; what judges the held-out ones.
+    fitted : MMProblem
+        On a sample of the usable reduced pixels, its weights those of the fits; its penalty does not matter.
+    weights : ndarray of shape (n_pixels, n_channels)
+        Of the pixels that are judged: objects too, though they may not be fitted. A model that masks the sky that it
+        cannot follow then loses by it.
+    blockings : sequence of Blocking
+        Ways to cut the image into blocks, over all of which the score is taken.
+    loss : BackgroundLoss
+        What is minimised on the other blocks.
     standard_errors : float
         The smoothest model whose score is within so many standard errors of the best is taken.
     path : tuple of float
         Smoothings, falling.
     """
-    n_blocks = partitions[0].size
-    weights = problem.weights.sum(dim=1).cpu().numpy().astype(float)
-    seen = weights > 0
-    loss_sum, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
-    for folds in partitions:
+    costs, counts = zip(*(_block_costs(fitted, weights, blocking, loss, path) for blocking in blockings), strict=True)
+    return _smoothest_near_best(
+        np.asarray(path), np.concatenate(costs, axis=1), np.concatenate(counts), standard_errors
+    )
+
+
+def _block_costs(fitted, weights, blocking, loss, path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the summed cost of each smoothing and block, and the summed weight of each block."""
+    labels, n_blocks = blocking.labels, blocking.partitions[0].size
+    may_fit, may_judge = (fitted.weights.sum(dim=1) > 0).cpu().numpy(), weights.any(axis=1)
+    cost, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
+    for folds in blocking.partitions:
         for fold in np.unique(folds):
             held_out = (folds.ravel() == fold)[labels]
-            test, train = held_out & seen, ~held_out & seen
-            if not test.any() or train.sum() < problem.design.shape[1]:
+            test, train = held_out & may_judge, ~held_out & may_fit
+            if not test.any() or train.sum() < fitted.design.shape[1]:
                 continue
-            fitted, judged = (
-                problem.rows(torch.as_tensor(rows, device=problem.values.device)) for rows in (train, test)
-            )
-            for k, pixel_loss in enumerate(_held_out_losses(fitted, judged, fit_loss, score_loss, path)):
-                loss_sum[k] += np.bincount(labels[test], weights[test] * pixel_loss, n_blocks)
-            count += np.bincount(labels[test], weights[test], n_blocks)
-    return _smoothest_near_best(np.asarray(path), loss_sum, count, standard_errors)
+            fit, judged = (fitted.rows(torch.as_tensor(rows, device=fitted.values.device)) for rows in (train, test))
+            for k, residual in enumerate(_held_out_residuals(fit, judged, loss, path)):
+                pixel_cost = (weights[test] * sky_cost(residual / (loss.eps / 2))).sum(axis=1)
+                cost[k] += np.bincount(labels[test], pixel_cost, n_blocks)
+            count += np.bincount(labels[test], weights[test].sum(axis=1), n_blocks)
+    return cost, count
 
 
-def _held_out_losses(train, test, fit_loss, score_loss, path) -> Iterator[np.ndarray]:
-    """Yield the loss of each held-out pixel for each smoothing, each fit started from the last."""
+def _held_out_residuals(fit, judged, loss, path) -> Iterator[np.ndarray]:
+    """Yield the residuals of the judged pixels for each smoothing, each fit started from the last."""
     coef = gram = None
     for smoothing in path:
-        penalty = bending_penalty(smoothing, fit_loss, train.values.shape[1])
-        result = minimize_mm(replace(train, penalty=penalty), fit_loss, coef, gram, max_iter=_STEPS, tol=_TOL)
+        penalty = bending_penalty(smoothing, loss, fit.values.shape[1])
+        result = minimize_mm(replace(fit, penalty=penalty), loss, coef, gram, max_iter=_STEPS, tol=_TOL)
         coef, gram = result.coef, result.gram
-        model = test.design @ coef.to(test.design)
-        yield score_loss.of_pixels(test.values, model, test.weights).cpu().numpy()
-
-
-def held_out_blocks(shape: tuple[int, int], blocks_short: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the block of each pixel of a grid, and the partitions of the blocks into folds.
-
-    So many blocks along the grid's shorter axis, near square ones.
-    """
-    labels, blocks = block_labels(*shape, blocks_short)
-    return labels, diagonal_folds(blocks)
+        yield (judged.values - judged.design @ coef.to(judged.design)).cpu().numpy().astype(float)
 
 
 def _smoothest_near_best(

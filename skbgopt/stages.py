@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from .losses import BackgroundLoss
 from .moving import move_control_points
 from .objects import sky_weights
 from .preparation import PreparedImage
-from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
+from .smoothing import Blocking, SmoothingPath, choose_smoothing
 from .solvers import Callback, MMProblem, MMResult, anneal, bending_penalty, by_column, minimize_mm
 from .splines import SplineBasis
 from .stretch import LinearCurve, MidtonesCurve
@@ -28,7 +29,7 @@ _CHOICE_PIXELS = 5000
 _MOVING_PIXELS_PER_POINT = 50
 # Times that objects are masked and the sky fitted again; the alpha of the last.
 _OBJECT_PASSES = 3
-_LAST_ALPHA = 1.0
+_LAST_ALPHA = 2.5
 
 
 @dataclass(frozen=True)
@@ -134,16 +135,27 @@ class StagedFit:
         return Stages(basis, sample, grid)
 
     def choose(
-        self, problem: MMProblem, fit_loss: BackgroundLoss, blocks_short: int, standard_errors: float
+        self, stages: Stages, loss: BackgroundLoss, blocks_short: Sequence[int], standard_errors: float
     ) -> SmoothingPath:
-        """Choose the smoothing by held-out blocks of the sample."""
-        labels, partitions = held_out_blocks(self.prepared.usable.shape, blocks_short)
+        """Choose the smoothing by held-out blocks of the sample, cut in several ways.
+
+        Parameters
+        ----------
+        stages : Stages
+            Weighed as they will be fitted.
+        loss : BackgroundLoss
+        blocks_short : sequence of int
+            Blocks along the shorter axis, for each way to cut.
+        standard_errors : float
+        """
         n_sample = len(self.pixels.index)
         rows = np.linspace(0, n_sample - 1, min(n_sample, _CHOICE_PIXELS)).round().astype(int)
-        labels = labels.ravel()[self.pixels.index[rows]]
+        index, shape = self.pixels.index[rows], self.prepared.usable.shape
+        blockings = [Blocking.of_grid(shape, short, index) for short in blocks_short]
+        chosen = torch.from_numpy(rows)
         # Single precision will do: nothing is built on these fits but a choice among nine.
-        chosen = problem.rows(torch.from_numpy(rows)).to(torch.float32)
-        return choose_smoothing(chosen, labels, partitions, fit_loss, self.loss, standard_errors)
+        fitted = stages.sample.rows(chosen).to(torch.float32)
+        return choose_smoothing(fitted, self.pixels.sample_weights[chosen].numpy(), blockings, loss, standard_errors)
 
     def on_grid(self, stages: Stages, coef: Tensor) -> np.ndarray:
         """Return the model on the grid in the units of the fit, shape (n_rows, n_columns, n_channels)."""

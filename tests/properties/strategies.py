@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.utils._param_validation import Interval, Options, StrOptions, make_constraint
 
+from skbgopt.losses import BackgroundLoss, EnvelopeLoss
+
 
 def examples(n):
     """Settings for n examples in the profile "ci", and for as many times more in another as that has."""
@@ -57,15 +59,17 @@ def scattered_points(draw, min_size=12, max_size=40):
 
 
 @st.composite
-def loss_terms(draw):
-    """Parameters of a `BackgroundLoss`."""
-    return {
+def losses(draw):
+    """The published loss with any of its terms, and the one of the lower envelope."""
+    terms = {
         "eps": draw(scales),
         "alpha": draw(alphas),
         "colour": draw(st.sampled_from([0.0, 0.3, 1.0])),
-        "floor": draw(st.booleans()),
         "rounding": draw(st.sampled_from([0.01, 0.1])),
     }
+    if draw(st.booleans()):
+        return EnvelopeLoss(**terms, floor=False, reach=draw(st.sampled_from([0.5, 10.0])))
+    return BackgroundLoss(**terms, floor=draw(st.booleans()))
 
 
 @st.composite
