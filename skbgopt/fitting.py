@@ -28,6 +28,8 @@ _NOISE_SCALE = 2.0
 _NOISE_ROUNDING = 0.1
 # Pixels over which the basis is made orthonormal; it hardly gains from more.
 _BASIS_PIXELS = 4096
+# Price of a parabola, where nobody asked for one, as a share of the price of the least bent function that is none.
+_TAIL_PRICE = 0.01
 # The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
 _STAGE_PIXELS = 8192
 # Blocks along the shorter axis and standard errors of the choice of the smoothing: at first, when nebulae still
@@ -169,7 +171,10 @@ def _control_points(prepared: PreparedImage, settings: FitSettings, random_state
 
 def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
     pixels = grid_pixels(prepared, curve, _STAGE_PIXELS)
-    basis = spline_basis(centres, every(pixels.points, _BASIS_PIXELS), settings.order, degree)
+    basis_points = every(pixels.points, _BASIS_PIXELS)
+    basis = spline_basis(centres, basis_points, settings.order, degree)
+    if settings.degree is None:
+        basis = basis.with_priced_tail(basis_points, _TAIL_PRICE)
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
     stages = solver.stages(basis)
     path, smoothing = None, settings.smoothing

@@ -3,16 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import (
-    distance_transform_edt,
-    generate_binary_structure,
-    iterate_structure,
-    label,
-    maximum,
-    median_filter,
-    minimum_filter,
-    uniform_filter,
-)
+from scipy.ndimage import generate_binary_structure, iterate_structure, minimum_filter, uniform_filter
 
 # Residuals are averaged over windows of so many reduced pixels, so that faint extended light stands out.
 _WINDOW = 5
@@ -20,18 +11,10 @@ _WINDOW = 5
 # Between an excess of less and one of more by this many, it is an object in part.
 _SIGMAS = 3.0
 _RAMP = 1.0
-_GROWTH = 3
+_GROWTH = 4
 _FOOTPRINT = iterate_structure(generate_binary_structure(2, 1), _GROWTH)
 # Bright stars must not smear over the windows around them.
 _CLIP = 20.0
-# The wings of a bright object are above the sky where they are no longer seen: it reaches further by a share of its
-# inner radius, and by no more than the radius of its core. Bright is what somewhere exceeds so many sigma of a reduced
-# pixel, its core what exceeds so many; both in medians of windows, which stars do not raise.
-_BRIGHT = 200.0
-_CORE = 30.0
-_WINGS = 0.4
-# But not where less of the sky than this would be left: then it is the model that is wrong.
-_LEAST_SKY = 0.2
 # The averages' sky and scatter come from these low quantiles, and no scatter below this one of independent noise
 # is believed: objects only add light, so the upper part of the distribution says nothing about the sky.
 _LOW, _HIGH = 0.05, 0.20
@@ -68,29 +51,4 @@ def sky_weights(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
         average += _SIGMAS / (2 * _RAMP) + 0.5
         np.minimum(weights, np.clip(average, 0, 1, out=average), out=weights)
     weights[~usable] = 1
-    weights = minimum_filter(weights, footprint=_FOOTPRINT, mode="nearest")
-    without_wings = np.minimum(weights, _beyond_wings(weights < 0.5, residual_sigmas, usable))
-    return without_wings if without_wings[usable].mean() >= _LEAST_SKY else weights
-
-
-def _beyond_wings(objects: np.ndarray, residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
-    """Return 0 in the wings of bright objects, 1 beyond them, in between on their edge."""
-    numbers, n_objects = label(objects)
-    brightness = median_filter(np.where(usable, residual_sigmas.max(axis=2), 0), _WINDOW, mode="nearest")
-
-    def largest(values: np.ndarray) -> np.ndarray:
-        """Return the largest value in each object, 0 for what is none."""
-        return np.append(0.0, maximum(values, numbers, np.arange(1, n_objects + 1)))
-
-    is_bright = largest(brightness) > _BRIGHT
-    if not is_bright.any():
-        return np.ones(objects.shape, dtype=np.float32)
-    radius, core = largest(_depth(objects)) - _GROWTH, largest(_depth(brightness > _CORE))
-    reach = np.minimum(_WINGS * np.maximum(radius, 0), core)
-    distance, (rows, columns) = distance_transform_edt(~is_bright[numbers], return_indices=True)
-    return np.clip(distance - reach[numbers[rows, columns]] + 0.5, 0, 1).astype(np.float32)
-
-
-def _depth(inside: np.ndarray) -> np.ndarray:
-    """Return the distance to the next pixel that is not inside; beyond the frame it goes on as it is at the edge."""
-    return distance_transform_edt(np.pad(inside, 1, mode="edge"))[1:-1, 1:-1]
+    return minimum_filter(weights, footprint=_FOOTPRINT, mode="nearest")

@@ -13,12 +13,11 @@ from sklearn.utils._param_validation import HasMethods, validate_parameter_const
 
 from .._validation import unwrap_image
 from ..masks import PixelSelection
+from ..metrics import sky_cost
 from ..preparation import PreparedImage, prepare_image, sample_tiles, tile_samples
 from ..stretch import MidtonesCurve
 from ._block_kfold import check_cv
 
-# Residuals, in sigma of a block, that still count as sky half and half: fixed, so that any two settings compare.
-_SKY_SIGMAS = 3.0
 # Side of the blocks that are judged, and of so many along the shorter side at least.
 _FACTOR = 8
 _LEAST_BLOCKS = 16
@@ -36,7 +35,8 @@ def held_out_score(
 ) -> float:
     """Return how well a background meets the sky of held-out blocks.
 
-    Minus the mean of 1 - exp(-(r / 3)**2 / 2), r the residual in units of the noise: 0 is all sky, -1 none of it.
+    Minus the mean of `skbgopt.metrics.sky_cost` of the residuals in units of the noise: 0 is all sky, -1/4 if all of it
+    lies above the model, -1 if all of it lies below.
 
     Parameters
     ----------
@@ -53,8 +53,7 @@ def held_out_score(
         Higher is better.
     """
     sigmas = (values - background) / block_noise
-    loss = 1 - np.exp(-0.5 * (sigmas / _SKY_SIGMAS) ** 2)
-    return -float(np.average(loss, weights=np.where(sky[:, :, None], weights, 0)))
+    return -float(np.average(sky_cost(sigmas), weights=np.where(sky[:, :, None], weights, 0)))
 
 
 class FoldScore(NamedTuple):
