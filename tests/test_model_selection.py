@@ -417,7 +417,7 @@ def test_a_list_names_the_image_at_fault(image):
     """The place of an image that cannot be fitted is in the error, as are counts that differ."""
     with pytest.raises(ValueError, match=r"image 2 of 2 \(index 1\): .*"):
         quick_search().fit([image, np.ones((40, 60))])
-    with pytest.raises(ValueError, match="one of the masks for each image, got 1 for 2"):
+    with pytest.raises(ValueError, match="as many masks as images, got 1 for 2"):
         quick_search().fit([image, image], mask=[lower_half(image.shape)])
 
 

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._threads import single_threaded
 from .._validation import TakesImages
 from ..each_image import EachImage
-from ._objective import FIT_ERRORS, BackgroundObjective, is_list_of_images, make_objective
+from ._objective import FIT_ERRORS, BackgroundObjective, is_several, make_objective
 from ._space import PUBLISHED
 from ._study import SeededTPE, finished_trials, log_lines, open_storage, results_table
 
@@ -270,7 +270,7 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
     def _refit(self, objective: BackgroundObjective, X, mask, sample_weight) -> None:
         start = time.perf_counter()
         best = clone(objective.estimator).set_params(**self.best_params_)
-        if is_list_of_images(X):
+        if is_several(X):
             best = EachImage(best, n_jobs=self.n_jobs).fit(X, mask=mask, sample_weight=sample_weight)
         else:
             best.fit_prepared(objective.images[0].preparations.prepare(best))
