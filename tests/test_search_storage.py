@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from skbgopt import BackgroundSplineRegressor, make_sky_image
-from skbgopt.model_selection import BackgroundSearchCV, _held_out, _study
+from skbgopt.model_selection import BackgroundSearchCV, _held_out, _storage, _study
 
 IMAGE = make_sky_image("oiii", shape=(96, 128), random_state=0).image
 QUICK = BackgroundSplineRegressor(n_control_points=9, order=2, smoothing=1e-3, mask_objects=False)
@@ -124,8 +124,8 @@ def test_a_killed_search_goes_on(killed, unbroken, tmp_path):
 def test_a_lost_trial_is_tried_again(killed, tmp_path, monkeypatch):
     """Once its process has given no sign of life for long enough, the trial is recorded as failed and repeated."""
     path, params = shutil.copy(killed[0], tmp_path), killed[1]
-    monkeypatch.setattr(_study, "_GRACE", 1)
-    monkeypatch.setattr(_study, "_HEARTBEAT", 1)
+    monkeypatch.setattr(_storage, "_GRACE", 1)
+    monkeypatch.setattr(_storage, "_HEARTBEAT", 1)
     time.sleep(2.1)
     found = search(f"sqlite:///{path}", 6).fit(IMAGE)
     states = [trial.state.name for trial in found.study_.trials]

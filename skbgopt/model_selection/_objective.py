@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from sklearn.base import clone
 
 from ..background import BackgroundSplineRegressor
@@ -125,6 +125,7 @@ def make_objective(X, mask, sample_weight, estimator, param_distributions, cv, s
     """
     estimator = BackgroundSplineRegressor() if estimator is None else estimator
     distributions = as_distributions(param_distributions, estimator)
+    _check_ends(estimator, distributions)
     splitter = check_cv(cv)
     samples = _samples(X, mask, sample_weight)
     images = []
@@ -136,6 +137,19 @@ def make_objective(X, mask, sample_weight, estimator, param_distributions, cv, s
         raise ValueError(f"A search takes as many folds of each image, got {sorted(counts)}: use ImageBlockKFold.")
     scoring = held_out_score if scoring is None else scoring
     return BackgroundObjective(images, estimator, distributions, scoring, multi_objective)
+
+
+def _check_ends(estimator, distributions: dict[str, BaseDistribution]) -> None:
+    """Raise ValueError if the estimator does not take an end of a range or a choice, whatever the image."""
+    for name, space in distributions.items():
+        for value in _ends(space):
+            clone(estimator).set_params(**{name: value})._validate_params()
+
+
+def _ends(space: BaseDistribution) -> tuple:
+    if isinstance(space, CategoricalDistribution):
+        return space.choices
+    return (space.low, space.high) if isinstance(space, IntDistribution | FloatDistribution) else ()
 
 
 def is_several(X) -> bool:
