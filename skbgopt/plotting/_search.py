@@ -153,7 +153,7 @@ class SearchDisplay:
             history.plot(numbers[~done], at_edge, "x", color="0.6", label="cut short or failed", clip_on=False)
         history.step(numbers, self.best_so_far(), where="post", color=_BEST_COLOUR, label="best so far")
         self._limit_scores(history)
-        history.set(xlabel="trial", title=f"Best score {np.nanmax(self.score):.4g}")
+        history.set(xlabel="trial", title=f"Best score {self.best_so_far()[-1]:.4g}")
         history.locator_params(axis="x", integer=True)
         history.legend(loc="lower right", fontsize=9)
         for axes in others:
@@ -197,7 +197,7 @@ class SearchDisplay:
         stands_out = np.arange(len(done)) >= len(done) * (1 - _BEST_SHARE)
         lines = LineCollection(
             [np.column_stack([x, heights[k]]) for k in done], cmap=_COLOURS, array=self._drawn_scores()[done],
-            linewidths=np.where(stands_out, 2.0, 0.8), alpha=np.where(stands_out, 1.0, 0.45),
+            linewidths=np.where(stands_out, 2.0, 0.8), alpha=np.where(stands_out, 1.0, 0.45), clim=(low, high),
         )  # fmt: skip
         axes.add_collection(lines)
         if len(done):
