@@ -21,6 +21,7 @@ _HOMES = {
     "ImageBlockKFold": "model_selection",
     "background_objective": "model_selection",
     "cross_val_score_image": "model_selection",
+    "SearchDisplay": "plotting",
     "make_sky_image": "datasets",
     "read_image": "io",
     "write_image": "io",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for those who read types
     from .model_selection import ImageBlockKFold as ImageBlockKFold
     from .model_selection import background_objective as background_objective
     from .model_selection import cross_val_score_image as cross_val_score_image
+    from .plotting import SearchDisplay as SearchDisplay
     from .reduction import BlockReducer as BlockReducer
     from .regression import PolyharmonicSplineRegressor as PolyharmonicSplineRegressor
     from .sources import SourceMasker as SourceMasker

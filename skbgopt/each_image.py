@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -16,7 +15,7 @@ from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.parallel import Parallel, delayed
 
-from ._validation import unwrap_image
+from .image_samples import ImageSample, image_samples, is_list_of_images, is_stack
 
 # A stack of one-channel images has no last axis as short as this; an image with its channels last has.
 _MOST_CHANNELS = 4
@@ -180,27 +179,10 @@ class EachImage(  # type: ignore[call-arg]
         return tags
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """An image with what belongs to it; ``metadata`` holds the mask and the weights that there are."""
-
-    image: Any
-    y: Any
-    metadata: dict[str, Any]
-    name: str
-
-
-def _samples(X, y, mask, sample_weight) -> list[_Sample]:
-    images = _images(X)
-    truths = _one_each(y, images, "true backgrounds y")
-    if any(np.asarray(truth).dtype == bool for truth in truths):
+def _samples(X, y, mask, sample_weight) -> list[ImageSample]:
+    samples = image_samples(_images(X), "EachImage", y=y, mask=mask, sample_weight=sample_weight)
+    if any(np.asarray(sample.y).dtype == bool for sample in samples):
         raise ValueError("EachImage takes true backgrounds as y, got booleans: pass masks by their name, mask=masks.")
-    masks = _one_each(mask, images, "masks")
-    weights = _one_each(sample_weight, images, "sample_weight arrays")
-    samples = []
-    for k, (image, truth, *parts) in enumerate(zip(images, truths, masks, weights, strict=True)):
-        metadata = {key: part for key, part in zip(_MASKED, parts, strict=True) if part is not None}
-        samples.append(_Sample(image, truth, metadata, f"image {k + 1} of {len(images)} (index {k})"))
     return samples
 
 
@@ -212,11 +194,7 @@ def _images(X) -> list:
     ValueError
         If X is a single image, or empty.
     """
-    if _is_stack(X):
-        several = X.ndim == 4 or (X.ndim == 3 and X.shape[2] > _MOST_CHANNELS)
-    else:
-        several = isinstance(X, list | tuple | np.ndarray) and all(len(_shape(image)) > 1 for image in X)
-    if not several:
+    if not (_is_stack_of_images(X) if is_stack(X) else is_list_of_images(X)):
         came = f"an array of shape {X.shape}" if hasattr(X, "shape") else f"a {type(X).__name__}"
         raise ValueError(
             "EachImage takes a list of images, or a stack whose first axis counts them, "
@@ -227,60 +205,29 @@ def _images(X) -> list:
     return list(X)
 
 
-def _shape(image) -> tuple[int, ...]:
-    array: Any = unwrap_image(image)[0]
-    return np.shape(array)
+def _is_stack_of_images(X: np.ndarray) -> bool:
+    return X.ndim == 4 or (X.ndim == 3 and X.shape[2] > _MOST_CHANNELS)
 
 
-def _is_stack(X) -> bool:
-    """Return whether X is one array of numbers; scikit-learn may make lists of images arrays of objects."""
-    return isinstance(X, np.ndarray) and X.dtype != object
-
-
-def _one_each(values, images: list, what: str) -> list:
-    """Return one of the values for each image: its own, the only one that all share, or None."""
-    n = len(images)
-    if values is None:
-        return [None] * n
-    if _is_stack(values) and values.ndim == 2:
-        if any(_shape(image)[:2] != values.shape for image in images):
-            raise ValueError(
-                f"EachImage takes one array for all {n} images only where all have its shape {values.shape}: "
-                f"pass a list of {n} {what}."
-            )
-        return [values] * n
-    if not hasattr(values, "__len__") or len(values) != n:
-        came = len(values) if hasattr(values, "__len__") else f"a {type(values).__name__}"
-        raise ValueError(f"EachImage takes as many {what} as images, got {came} for {n} images: pass a list of {n}.")
-    return list(values)
-
-
-def _fit_one(estimator, sample: _Sample, result: Callable[[Any, _Sample], Any], n_threads: int):
+def _fit_one(estimator, sample: ImageSample, result: Callable[[Any, ImageSample], Any], n_threads: int):
     """Fit a clone to one image and return only what is asked of it, as workers send it back."""
-    with _torch_threads(n_threads):
-        try:
-            return result(clone(estimator).fit(sample.image, **sample.metadata), sample)
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"{sample.name}: {error}") from error
-        except Exception as error:
-            error.add_note(sample.name)
-            raise
+    with _torch_threads(n_threads), sample.named_in_errors():
+        return result(clone(estimator).fit(sample.image, **sample.metadata), sample)
 
 
-def _itself(fitted, sample: _Sample):
+def _itself(fitted, sample: ImageSample):
     return fitted
 
 
-def _predict(fitted, sample: _Sample):
+def _predict(fitted, sample: ImageSample):
     return fitted.predict(sample.image)
 
 
-def _transform(fitted, sample: _Sample):
+def _transform(fitted, sample: ImageSample):
     return fitted.transform(sample.image)
 
 
-def _score(fitted, sample: _Sample):
+def _score(fitted, sample: ImageSample):
     return fitted.score(sample.image, sample.y, **sample.metadata)
 
 
@@ -300,7 +247,7 @@ def _torch_threads(at_most: int) -> Iterator[None]:
 
 def _as_given(results: list, X):
     """Return the results as a stack if X is one."""
-    if not _is_stack(X):
+    if not is_stack(X):
         return results
     return np.ma.stack(results) if isinstance(X, np.ma.MaskedArray) else np.stack(results)
 

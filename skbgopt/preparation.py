@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -58,10 +59,10 @@ class PreparedImage:
     block_noise: np.ndarray
     excluded: dict[str, int]
 
-    @property
+    @cached_property
     def usable(self) -> np.ndarray:
         """Blocks that count in any channel, shape (n_rows, n_columns)."""
-        return np.asarray(self.weights.any(axis=2))
+        return np.logical_or.reduce([self.weights[:, :, c] != 0 for c in range(self.weights.shape[2])])
 
     @property
     def stretched(self) -> np.ndarray:

@@ -57,6 +57,17 @@ def colour_frame():
     return make_sky_image("galaxy", shape=(240, 360), empty_border=0, dtype=np.float64, random_state=3)
 
 
+@pytest.fixture(scope="module")
+def quick_reference():
+    """A reference that does not choose its smoothing, which takes longer than a search of a few trials."""
+    from skbgopt.model_selection import _held_out
+
+    default = _held_out.reference_estimator
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_held_out, "reference_estimator", lambda *args: default(*args).set_params(smoothing=1e-3))
+        yield default
+
+
 @pytest.fixture(params=[False, True], ids=["routing off", "routing on"])
 def routing(request):
     """Metadata routing, off and on."""

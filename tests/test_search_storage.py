@@ -11,23 +11,15 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from skbgopt import BackgroundSplineRegressor, make_sky_image
-from skbgopt.model_selection import BackgroundSearchCV, _held_out, _study
+from skbgopt.model_selection import BackgroundSearchCV, _storage, _study
 
+pytestmark = pytest.mark.usefixtures("quick_reference")
 IMAGE = make_sky_image("oiii", shape=(96, 128), random_state=0).image
 QUICK = BackgroundSplineRegressor(n_control_points=9, order=2, smoothing=1e-3, mask_objects=False)
 SPACE = {"smoothing": (1e-6, 1.0, "log"), "quantile": (0.9, 1.0)}
 KILLED = 3
 # Long enough for a busy machine; no test waits so long unless it fails.
 PATIENCE = 120
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_reference():
-    """A reference that does not choose its smoothing, which takes longer than a search of a few trials."""
-    default = _held_out.reference_estimator
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_held_out, "reference_estimator", lambda *args: default(*args).set_params(smoothing=1e-3))
-        yield
 
 
 def search(storage, n_trials, **parameters):
@@ -124,8 +116,8 @@ def test_a_killed_search_goes_on(killed, unbroken, tmp_path):
 def test_a_lost_trial_is_tried_again(killed, tmp_path, monkeypatch):
     """Once its process has given no sign of life for long enough, the trial is recorded as failed and repeated."""
     path, params = shutil.copy(killed[0], tmp_path), killed[1]
-    monkeypatch.setattr(_study, "_GRACE", 1)
-    monkeypatch.setattr(_study, "_HEARTBEAT", 1)
+    monkeypatch.setattr(_storage, "_GRACE", 1)
+    monkeypatch.setattr(_storage, "_HEARTBEAT", 1)
     time.sleep(2.1)
     found = search(f"sqlite:///{path}", 6).fit(IMAGE)
     states = [trial.state.name for trial in found.study_.trials]
@@ -163,7 +155,11 @@ def journal(path):
     return JournalStorage(JournalFileBackend(str(path / "journal.log")))
 
 
-@pytest.mark.parametrize("make", [journal, lambda path: f"sqlite:///{path / 'study.db'}"], ids=["journal", "sqlite"])
+@pytest.mark.parametrize(
+    "make",
+    [journal, lambda path: str(path / "journal.log"), lambda path: f"sqlite:///{path / 'study.db'}"],
+    ids=["journal", "path", "sqlite"],
+)
 def test_trials_are_counted_in_all(tmp_path, make):
     """A second search of more trials adds those that are missing, one of fewer none, and both know all of them."""
     first = search(make(tmp_path), 2).fit(IMAGE)
@@ -190,6 +186,27 @@ def test_searches_in_one_storage_do_not_mix(other):
     assert len(optuna.get_all_study_names(storage)) == 3
     with pytest.raises(ValueError, match="The study 'mine' in this storage holds a search over other images"):
         search(storage, 1, study_name="mine").set_params(**parameters).fit(image)
+
+
+@pytest.mark.parametrize(
+    ("storage", "words"),
+    [
+        ("sqlite:///no/study.db", "Got sqlite:///no/study.db instead: unable to open database file.$"),
+        ("sqlite:///text", "file is not a database"),
+        ("text", "Got 'text' instead, a file of another kind that is left as it is"),
+        ("abacus://beads", "abacus"),
+        ("postgresql+nodriver://me:secret@host/name", r"postgresql\+nodriver://me:\*\*\*@host/name"),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_a_sentence(tmp_path, monkeypatch, storage, words):
+    """No file is changed, and no password shown."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_storage.time, "sleep", lambda seconds: None)
+    text = "this is neither a database nor a journal\n" * 100
+    (tmp_path / "text").write_text(text)
+    with pytest.raises(ValueError, match=f"^The 'storage' parameter of BackgroundSearchCV must be .*{words}"):
+        search(storage, 1).fit(IMAGE)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("text", text)]
 
 
 def test_what_does_not_matter_to_a_trial_goes_on_with_the_study():

@@ -15,6 +15,7 @@ from skbgopt.cli._demo import demo
 from skbgopt.cli._errors import SentenceGroup
 from skbgopt.cli._help import EXIT_CODES
 from skbgopt.cli._remove import remove
+from skbgopt.cli._tune import tune
 
 _EPILOG = f"""\b
 Completion of commands and flags by the shell, in its start file:
@@ -43,7 +44,7 @@ def command_line() -> None:
     """
 
 
-for command in (remove, batch, apply_model, demo):
+for command in (remove, batch, apply_model, tune, demo):
     command_line.add_command(command)
 
 

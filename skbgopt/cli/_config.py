@@ -1,7 +1,8 @@
-"""Settings from TOML files: the user's, the project's, and the one of ``--config``; the later ones win."""
+"""Settings from files: the user's, the project's and that of ``--config`` (TOML), and what a search saved (JSON)."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -14,7 +15,7 @@ NAME = "skbgopt.toml"
 
 
 def default_settings(chosen: Path | None, known: Collection[str]) -> dict[str, str]:
-    """Return the settings of all files, as the texts that the flags would take.
+    """Return the settings of all TOML files, the later ones over the others, as the texts that the flags would take.
 
     Raises
     ------
@@ -24,24 +25,62 @@ def default_settings(chosen: Path | None, known: Collection[str]) -> dict[str, s
     usual = [path for path in (Path(click.get_app_dir("skbgopt")) / NAME, Path(NAME)) if path.is_file()]
     settings: dict[str, str] = {}
     for path in [*usual, *([chosen] if chosen else [])]:
-        settings |= {name: _text(path, name, value, known) for name, value in _read(path).items()}
+        settings |= {name: _text(path, name, value, known) for name, value in _read_toml(path).items()}
     return settings
 
 
-def _read(path: Path) -> dict[str, Any]:
+def saved_settings(path: Path, known: Collection[str]) -> dict[str, str]:
+    """Return the parameters that ``skbgopt tune --save`` wrote, as the texts that the flags would take.
+
+    Raises
+    ------
+    click.UsageError
+        If the file cannot be read, is no such JSON, or has a parameter that is none of the `known` names.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(_read(path))
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"The settings {path} are no JSON: {error}.") from None
+    parameters = content.get("parameters") if isinstance(content, dict) else None
+    if not isinstance(parameters, dict):
+        raise click.UsageError(f"The settings {path} have no 'parameters': give a file of skbgopt tune --save.")
+    return {name: _text(path, name, value, known) for name, value in parameters.items()}
+
+
+def check_known(name: str, known: Collection[str], what: str) -> None:
+    """Raise click.UsageError if a name is none of those known, with the nearest one."""
+    if name not in known:
+        nearest = get_close_matches(name, known, n=1) or [", ".join(known)]
+        raise click.UsageError(f"{what} no parameter {name!r}: did you mean {nearest[0]}?")
+
+
+def as_text(value: bool | int | float | str | None) -> str:
+    """Return the text by which a flag takes a value."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    # repr, so that the very number comes back.
+    return value if isinstance(value, str) else repr(value)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise click.UsageError(f"Cannot read the settings {path}: {error.strerror}.") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(_read(path))
     except ValueError as error:
         raise click.UsageError(f"The settings {path} are no TOML: {error}.") from None
 
 
 def _text(path: Path, name: str, value: object, known: Collection[str]) -> str:
-    if name not in known:
-        nearest = get_close_matches(name, known, n=1) or [", ".join(known)]
-        raise click.UsageError(f"The settings {path} have no parameter {name!r}: did you mean {nearest[0]}?")
-    if not isinstance(value, bool | int | float | str):
+    check_known(name, known, f"The settings {path} have")
+    if value is not None and not isinstance(value, bool | int | float | str):
         raise click.UsageError(f"The setting {name} in {path} must be a number, a text, true or false, got {value!r}.")
     # As texts they are checked as the flags are: 2.5 is no number of control points.
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return as_text(value)

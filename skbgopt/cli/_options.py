@@ -12,7 +12,7 @@ import click
 from click import Choice
 from click.core import ParameterSource
 
-from skbgopt.cli._config import default_settings
+from skbgopt.cli._config import as_text, default_settings, saved_settings
 from skbgopt.cli._help import grouped
 
 # Those of BackgroundSplineRegressor; a test holds the two together.
@@ -63,22 +63,22 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class _FloatOr(click.ParamType):
-    """A number, or a word that stands for `meaning`."""
+class _NumberOr(click.ParamType):
+    """A number of a kind, or a word that stands for `meaning`."""
 
-    name = "float"
-
-    def __init__(self, word: str, meaning: str | None):
-        self.word, self.meaning = word, meaning
+    def __init__(self, kind: type[int] | type[float], word: str, meaning: str | None):
+        self.kind, self.word, self.meaning = kind, word, meaning
+        self.name = "integer" if kind is int else "float"
 
     def convert(self, value, param, ctx):
         """Return the number or the meaning of the word."""
         if value == self.word:
             return self.meaning
         try:
-            return float(value)
+            return self.kind(value)
         except ValueError:
-            self.fail(f"{value!r} is neither a number nor {self.word!r}.", param, ctx)
+            number = "whole number" if self.kind is int else "number"
+            self.fail(f"{value!r} is neither a {number} nor {self.word!r}.", param, ctx)
 
 
 class _Size(click.ParamType):
@@ -104,8 +104,19 @@ def _yes_or_no(ctx: click.Context, param: click.Parameter, value: str) -> bool |
 
 
 def _config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
-    ctx.default_map = default_settings(value, DEFAULTS)
+    settings = default_settings(value, DEFAULTS)
+    ctx.meta[_IN_SETTINGS] = set(settings)
+    # What --params set, on the left or on the right of it, stays.
+    ctx.default_map = {**settings, **(ctx.default_map or {})}
 
+
+def _params(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **saved_settings(value, DEFAULTS)}
+    return value
+
+
+SEED = _NumberOr(int, "none", None)
 
 _option = partial(partial, click.option)
 
@@ -119,11 +130,12 @@ _SPLINE = grouped("Spline",
         help="Control points of the spline: the finest structure it could follow."),
     _estimator_option("order", "-O", "--order", type=int,
         help="Of the kernel: 1 is r, 2 is r^2 log r (thin plate), 3 is r^3, ..."),
-    _estimator_option("degree", "--degree", type=int, show_default="the smallest that the order needs",
+    _estimator_option("degree", "--degree", type=_NumberOr(int, "none", None), metavar="INTEGER|none",
+        show_default="the smallest that the order needs",
         help="Of the polynomial that bends at no cost; 2 suits vignettes."),
     _estimator_option("init", "-i", "--init", type=Choice(["random", "grid"]),
         help="Where the control points stand."),
-    _estimator_option("smoothing", "--smoothing", type=_FloatOr("auto", "auto"), metavar="FLOAT|auto",
+    _estimator_option("smoothing", "--smoothing", type=_NumberOr(float, "auto", "auto"), metavar="FLOAT|auto",
         help="Price of bending, 1e-7 (almost free) to 10 (almost a plane); auto tries on held-out sky."),
 )  # fmt: skip
 
@@ -143,14 +155,14 @@ _PIXELS = grouped("Pixel",
 )  # fmt: skip
 
 _MISSING = grouped("Pixel",
-    _estimator_option("missing_values", "--missing-value", type=_FloatOr("none", None), metavar="FLOAT|none",
+    _estimator_option("missing_values", "--missing-value", type=_NumberOr(float, "none", None), metavar="FLOAT|none",
         help="Pixels equal to it are missing (empty borders); NaN always are."),
 )  # fmt: skip
 
 _FITTING = grouped("Fitting",
     _estimator_option("alpha", "-a", "--alpha", type=float,
         help="Price of a model above the pixels against one below."),
-    _estimator_option("loss_scale", "--loss-scale", type=_FloatOr("noise", "noise"), metavar="FLOAT|noise",
+    _estimator_option("loss_scale", "--loss-scale", type=_NumberOr(float, "noise", "noise"), metavar="FLOAT|noise",
         help="Residuals up to this size count as sky: in units of the noise, or a stretched value."),
     _estimator_option("solver", "--solver", type=Choice(["mm", "adam"]),
         help="mm: fast, monotone, fixed control points; adam: the published gradient descent."),
@@ -160,15 +172,20 @@ _FITTING = grouped("Fitting",
     _estimator_option("mask_objects", "--mask-objects", type=Choice(["auto", "yes", "no"]),
         callback=_yes_or_no,
         help="Mask what stands above the model and fit the rest again; auto: with --loss-scale noise."),
-    _estimator_option("move_control_points", "--move-control-points", is_flag=True,
+    _estimator_option("move_control_points", "--move-control-points/--no-move-control-points", is_flag=True,
         help="Let --solver mm move the control points as well."),
-    _option("-B", "--batch-size", type=int, default=1, show_default=True,
-        help="Accepted for old scripts; has no effect on the result."),
     _estimator_option("device", "--device", type=str, help="cpu, cuda, mps, ... or auto."),
-    _estimator_option("random_state", "--seed", type=int, show_default="none",
-        help="Of --init random, so that a run can be repeated."),
     _option("--preset", type=Choice(list(PRESETS)),
         help="bgoptimizer: the published defaults; options given explicitly win over it."),
+    _option("--params", type=click.Path(path_type=Path), metavar="FILE.json", callback=_params, is_eager=True,
+        help="Parameters that skbgopt tune --save found; they win over settings files, flags over them."),
+)  # fmt: skip
+
+_REMOVING = grouped("Fitting",
+    _option("-B", "--batch-size", type=int, default=1, show_default=True,
+        help="Accepted for old scripts; has no effect on the result."),
+    _estimator_option("random_state", "--seed", type=SEED, metavar="INTEGER|none", show_default="none",
+        help="Of --init random, so that a run can be repeated."),
 )  # fmt: skip
 
 _RESULT = grouped("Result",
@@ -176,6 +193,12 @@ _RESULT = grouped("Result",
         help="Subtract the background, or divide by it over its median (vignetting)."),
     _estimator_option("level", "--level", type=Choice(["median", "zero"]),
         help="The sky keeps its median, or goes to 0."),
+)  # fmt: skip
+
+_INPUT = (
+    _option("--overwrite", is_flag=True, help="Replace output files that exist."),
+    _option("--hdu", callback=_hdu, metavar="NUMBER|NAME", show_default="the first image",
+        help="FITS: which HDU to read."),
 )  # fmt: skip
 
 _FILES = grouped("File",
@@ -188,9 +211,7 @@ _FILES = grouped("File",
         help="Of integers: multiplies the pixels; 65535 for images from 0 to 1 as uint16."),
     _option("--pedestal", type=float, default=0.0, show_default=True,
         help="Of integers: added, so that the sky's noise does not fall below 0."),
-    _option("--overwrite", is_flag=True, help="Replace output files that exist."),
-    _option("--hdu", callback=_hdu, metavar="NUMBER|NAME", show_default="the first image",
-        help="FITS: which HDU to read."),
+    *_INPUT,
     _option("--max-memory", type=_Size(), metavar="SIZE", show_default="none",
         help="Refuse images that need more, such as 2GB; uncompressed FITS is worked on in bands."),
 )  # fmt: skip
@@ -236,8 +257,12 @@ _SAME_MODEL = grouped("Batch",
         help="Fit this image once, or load this saved model (.npz), and apply it to all images."),
 )  # fmt: skip
 
-_FRAMES = (*_SPLINE, *_PIXELS, *_MISSING, *_FITTING, *_RESULT, *_FILES)
+_FIT = (*_SPLINE, *_PIXELS, *_MISSING, *_FITTING)
+_FRAMES = (*_FIT, *_REMOVING, *_RESULT, *_FILES)
 _DEBUG = _MESSAGES[-1:]
+
+# Where a context keeps the names that settings files set.
+_IN_SETTINGS = "skbgopt.cli settings"
 
 # What a saved model leaves open.
 REPLACEABLE = ("missing_values", "correction", "level")
@@ -256,6 +281,11 @@ def batch_options(command: Callable) -> Callable:
 def apply_options(command: Callable) -> Callable:
     """Add the options of many images to which a fitted model is applied, in the order of --help."""
     return _added(command, *_BATCH, *_MISSING, *_RESULT, *_FILES, *_MESSAGES)
+
+
+def fit_options(command: Callable) -> Callable:
+    """Add the options of a command that fits images and writes none, in the order of --help."""
+    return _added(command, *_FIT, *_RESULT, *grouped("File", *_INPUT), *_MESSAGES)
 
 
 def debug_option(command: Callable) -> Callable:
@@ -280,3 +310,19 @@ def estimator_parameters(ctx: click.Context) -> dict[str, Any]:
 def given_parameters(ctx: click.Context) -> set[str]:
     """Return the names of the estimator's parameters that were given as flags."""
     return {name for name in DEFAULTS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+
+
+def flags_of(parameters: dict[str, Any], ctx: click.Context) -> list[str]:
+    """Return the flags that make these the parameters of `skbgopt remove`, whatever the settings files are here."""
+    named = {param.name: param for param in ctx.command.params}
+    needed = ctx.meta[_IN_SETTINGS] | {name for name, value in parameters.items() if value != DEFAULTS[name]}
+    if parameters["init"] != "random":
+        needed -= {"random_state"}
+    flags: list[str] = []
+    for name in (name for name in DEFAULTS if name in needed):
+        option, value = named[name], parameters[name]
+        assert isinstance(option, click.Option)
+        names = option.secondary_opts if option.is_flag and not value else option.opts
+        flags.append(next(flag for flag in names if flag.startswith("--")))
+        flags += [] if option.is_flag else [as_text(value)]
+    return flags

@@ -157,12 +157,16 @@ def run_removal(job: Job, say: report.Say) -> Removal:
 
 def fit_model(job: Job) -> BackgroundSplineRegressor:
     """Return the model of an image, without writing any file."""
-    estimator = job.estimator()
+    estimator, frame = job.estimator(), read_frame(job)
+    return estimator.fit(frame.pixels, sample_weight=frame.weights)
+
+
+def read_frame(job: Job) -> InputFrame:
+    """Return the image of a job with its weights."""
     source = open_input(job.input_path, job.hdu)
     mask = None if job.mask is None else open_input(job.mask)
     check_memory(source, mask, job.max_memory, in_bands=False, compress=False)
-    frame = make_frame(*source.read(), mask)
-    return estimator.fit(frame.pixels, sample_weight=frame.weights)
+    return make_frame(*source.read(), mask)
 
 
 def run_preview(job: Job, say: report.Say) -> Path:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from sklearn.base import clone
 
 from ..background import BackgroundSplineRegressor
+from ..image_samples import ImageSample, image_samples, is_list_of_images, is_stack
 from ._block_kfold import check_cv
-from ._held_out import FoldScore, HeldOutImage, Scoring, check_arguments, held_out_score, hold_out_blocks, image_shape
+from ._held_out import FoldScore, HeldOutImage, Scoring, check_arguments, held_out_score, hold_out_blocks
 from ._space import as_distributions, starting_point, suggest
 
 # What a setting that does not suit an image raises: too few pixels for its control points, a matrix that cannot be
@@ -123,17 +125,13 @@ def make_objective(X, mask, sample_weight, estimator, param_distributions, cv, s
     """
     estimator = BackgroundSplineRegressor() if estimator is None else estimator
     distributions = as_distributions(param_distributions, estimator)
+    _check_ends(estimator, distributions)
     splitter = check_cv(cv)
-    given = list(_images_with_masks(X, mask, sample_weight))
+    samples = _samples(X, mask, sample_weight)
     images = []
-    for k, (image, excluded, weights) in enumerate(given):
-        try:
-            images.append(hold_out_blocks(estimator, image, excluded, weights, splitter))
-        except (TypeError, ValueError) as error:
-            if len(given) == 1:
-                raise
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"image {k + 1} of {len(given)} (index {k}): {error}") from error
+    for sample in samples:
+        with sample.named_in_errors() if len(samples) > 1 else nullcontext():
+            images.append(hold_out_blocks(estimator, sample.image, sample.mask, sample.sample_weight, splitter))
     counts = {len(image.folds) for image in images}
     if len(counts) > 1:
         raise ValueError(f"A search takes as many folds of each image, got {sorted(counts)}: use ImageBlockKFold.")
@@ -141,27 +139,28 @@ def make_objective(X, mask, sample_weight, estimator, param_distributions, cv, s
     return BackgroundObjective(images, estimator, distributions, scoring, multi_objective)
 
 
-def is_list_of_images(X) -> bool:
+def _check_ends(estimator, distributions: dict[str, BaseDistribution]) -> None:
+    """Raise ValueError if the estimator does not take an end of a range or a choice, whatever the image."""
+    for name, space in distributions.items():
+        for value in _ends(space):
+            clone(estimator).set_params(**{name: value})._validate_params()
+
+
+def _ends(space: BaseDistribution) -> tuple:
+    if isinstance(space, CategoricalDistribution):
+        return space.choices
+    return (space.low, space.high) if isinstance(space, IntDistribution | FloatDistribution) else ()
+
+
+def is_several(X) -> bool:
     """Return whether X holds several images: a list, or a stack of four axes."""
-    if isinstance(X, list | tuple):
-        return bool(X) and all(len(image_shape(image)) > 1 for image in X)
-    return isinstance(X, np.ndarray) and X.ndim == 4
+    return X.ndim == 4 if is_stack(X) else is_list_of_images(X) and len(X) > 0
 
 
-def _images_with_masks(X, mask, sample_weight):
-    if not is_list_of_images(X):
-        return [(X, mask, sample_weight)]
-    images = list(X)
-    return zip(images, _one_each(mask, images, "masks"), _one_each(sample_weight, images, "weights"), strict=True)
-
-
-def _one_each(values, images: list, what: str) -> list:
-    """Return one for each image: its own, or the one that all share."""
-    if values is None or (isinstance(values, np.ndarray) and values.ndim == 2):
-        return [values] * len(images)
-    if len(values) != len(images):
-        raise ValueError(f"A search takes one of the {what} for each image, got {len(values)} for {len(images)}.")
-    return list(values)
+def _samples(X, mask, sample_weight) -> list[ImageSample]:
+    if is_several(X):
+        return image_samples(list(X), "A search", mask=mask, sample_weight=sample_weight)
+    return [ImageSample(X, "the image", mask=mask, sample_weight=sample_weight)]
 
 
 def background_objective(

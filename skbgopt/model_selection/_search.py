@@ -19,9 +19,10 @@ from sklearn.utils.validation import check_is_fitted
 from .._threads import single_threaded
 from .._validation import TakesImages
 from ..each_image import EachImage
-from ._objective import FIT_ERRORS, BackgroundObjective, is_list_of_images, make_objective
+from ._objective import FIT_ERRORS, BackgroundObjective, is_several, make_objective
 from ._space import PUBLISHED
-from ._study import SeededTPE, finished_trials, log_lines, open_storage, results_table
+from ._storage import explained, open_storage
+from ._study import SeededTPE, finished_trials, log_lines, param_importances, results_table
 
 # Trials that are judged whole before others are cut short by comparison with them.
 _UNPRUNED_TRIALS = 8
@@ -67,8 +68,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         Asked after each fold but the last. None ends a trial that is worse there than the median of the others, from
         the ninth on; ``optuna.pruners.NopPruner()`` ends none.
     storage : str, optuna storage or None, default=None
-        Where the study lives: None in memory; a URL (``"sqlite:///search.db"``, PostgreSQL, MySQL) or a
-        `optuna.storages.JournalStorage` goes on after a kill, and several processes or machines that fit the same
+        Where the study lives: None in memory; a URL (``"sqlite:///search.db"``, PostgreSQL, MySQL), the path of a
+        journal file, or a storage of Optuna goes on after a kill, and several processes or machines that fit the same
         search finish ``n_trials`` between them (at the end each may finish one more). With a URL, trials of a process
         that gave no sign of life for half a minute are tried again.
     study_name : str or None, default=None
@@ -102,6 +103,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         Folds of each image.
     refit_time_ : float
         Seconds. Only if ``refit``.
+    param_importances_ : dict of str to float
+        How far each parameter decides which trials are among the best (Optuna's PED-ANOVA), the largest first.
     n_features_in_ : int
         Width of the image. Only for a single one.
 
@@ -195,8 +198,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         Raises
         ------
         ValueError
-            If a parameter, shape or weight is out of range, too little usable sky is left, every trial failed, or
-            the study named holds another search.
+            If a parameter, shape or weight is out of range, too little usable sky is left, every trial failed, the
+            storage cannot be used, or the study named holds another search.
         """
         self._validate_params()
         if y is not None and np.asarray(y).dtype == bool:
@@ -216,19 +219,20 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         fingerprint = objective.fingerprint()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         pruner = optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED_TRIALS)
-        study = optuna.create_study(
-            direction="minimize",
-            # Copies: a fit leaves the parameters as they are, a second one gives the same.
-            sampler=SeededTPE(seed) if self.sampler is None else copy.deepcopy(self.sampler),
-            pruner=pruner if self.pruner is None else copy.deepcopy(self.pruner),
-            storage=open_storage(self.storage),
-            study_name=self.study_name or f"skbgopt-{fingerprint}",
-            load_if_exists=True,
-        )
+        with explained(self.storage):
+            study = optuna.create_study(
+                direction="minimize",
+                # Copies: a fit leaves the parameters as they are, a second one gives the same.
+                sampler=SeededTPE(seed) if self.sampler is None else copy.deepcopy(self.sampler),
+                pruner=pruner if self.pruner is None else copy.deepcopy(self.pruner),
+                storage=open_storage(self.storage),
+                study_name=self.study_name or f"skbgopt-{fingerprint}",
+                load_if_exists=True,
+            )
         if study.user_attrs.setdefault("search", fingerprint) != fingerprint:
             raise ValueError(
                 f"The study {study.study_name!r} in this storage holds a search over other images, folds or parameters "
-                "than those given to BackgroundSearchCV: give it another study_name, or none."
+                "than those given to BackgroundSearchCV: give it another name, or none."
             )
         study.set_user_attr("search", fingerprint)
         return study
@@ -270,13 +274,22 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
     def _refit(self, objective: BackgroundObjective, X, mask, sample_weight) -> None:
         start = time.perf_counter()
         best = clone(objective.estimator).set_params(**self.best_params_)
-        if is_list_of_images(X):
+        if is_several(X):
             best = EachImage(best, n_jobs=self.n_jobs).fit(X, mask=mask, sample_weight=sample_weight)
         else:
             best.fit_prepared(objective.images[0].preparations.prepare(best))
             self.n_features_in_ = best.n_features_in_
         self.best_estimator_ = best
         self.refit_time_ = time.perf_counter() - start
+
+    @property
+    def param_importances_(self) -> dict[str, float]:
+        """How far each parameter decides which trials are among the best (PED-ANOVA), the largest first, in all 1.
+
+        From some tens of trials on; empty with fewer than two. `optuna.importance` has other measures.
+        """
+        check_is_fitted(self, "study_")
+        return param_importances(self.study_)
 
     @available_if(_refits)
     def predict(self, X, *, mask=None, sample_weight=None):

@@ -1,29 +1,17 @@
-"""The Optuna study of a search: storage, sampler, the count of its trials, and its results as a table."""
+"""The Optuna study of a search: its sampler, the count of its trials, its results as a table."""
 
 from __future__ import annotations
 
-import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.exceptions import ExperimentalWarning
+from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.samplers import BaseSampler, TPESampler
-from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import rankdata
-from sqlalchemy import event
-from sqlalchemy.exc import SQLAlchemyError
-
-# Seconds between signs of life of a running trial, and without one until it is taken for dead and tried again.
-_HEARTBEAT = 10
-_GRACE = 30
-_RETRIES = 2
-# sqlite locks its whole file for each writer; others wait so many seconds for it.
-_SQLITE_WAIT = 60
 
 
 class SeededTPE(BaseSampler):
@@ -62,42 +50,6 @@ class SeededTPE(BaseSampler):
         self._current.pop(trial.number, None)
 
 
-def open_storage(storage: str | BaseStorage | None) -> BaseStorage | None:
-    """Return the storage at a URL, one that notices killed processes and tries their trials again."""
-    if not isinstance(storage, str):
-        return storage
-    try:
-        return _database(storage)
-    except SQLAlchemyError:
-        # Two processes made the tables at the same time, and one of them found them half there.
-        time.sleep(1)
-        return _database(storage)
-
-
-def _database(url: str) -> RDBStorage:
-    is_sqlite = url.startswith("sqlite")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        storage = RDBStorage(
-            url,
-            engine_kwargs={"connect_args": {"timeout": _SQLITE_WAIT}} if is_sqlite else None,
-            heartbeat_interval=_HEARTBEAT,
-            grace_period=_GRACE,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=_RETRIES),
-        )
-    if is_sqlite:
-        # Else two processes may read that the same trial waits, before either writes that it runs.
-        event.listen(storage.engine, "connect", _leave_transactions)
-        event.listen(storage.engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-        storage.engine.dispose()
-    return storage
-
-
-def _leave_transactions(connection, _) -> None:
-    """Keep Python's sqlite3 from beginning transactions of its own, which lock too late."""
-    connection.isolation_level = None
-
-
 @contextmanager
 def log_lines(wanted: bool) -> Iterator[None]:
     """Let Optuna write a line for each trial, or none."""
@@ -116,6 +68,18 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
     return [trial for trial in trials if trial.state != TrialState.FAIL or "error" in trial.user_attrs]
+
+
+def param_importances(study: optuna.Study) -> dict[str, float]:
+    """Return how far each parameter decides which trials are among the best, the largest first; the sum is 1.
+
+    Empty with fewer than two trials to compare.
+    """
+    if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 2:
+        return {}
+    # This one sees the ranges of logarithmic parameters as they are searched.
+    found = optuna.importance.get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    return {name: float(importance) for name, importance in found.items()}
 
 
 def results_table(trials: list[FrozenTrial], n_splits: int) -> dict[str, Any]:

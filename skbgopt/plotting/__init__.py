@@ -1,5 +1,6 @@
 """Figures and displays. The only importer of matplotlib."""
 
 from ._figures import before_after_figure, preview_figure
+from ._search import SearchDisplay
 
-__all__ = ["before_after_figure", "preview_figure"]
+__all__ = ["SearchDisplay", "before_after_figure", "preview_figure"]

@@ -32,7 +32,9 @@ def test_presets_name_parameters_of_the_estimator():
         BackgroundSplineRegressor(**preset)._validate_params()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["remove", "--help"], ["demo", "-h"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["remove", "--help"], ["tune", "--help"], ["demo", "-h"], ["--version"]]
+)
 def test_help_imports_nothing_heavy(arguments):
     """Help and version answer without torch, scikit-learn, astropy, matplotlib, scipy or numpy."""
     script = (

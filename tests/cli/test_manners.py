@@ -14,7 +14,7 @@ from skbgopt.cli import command_line
 from skbgopt.cli._options import DEFAULTS
 from tests.cli.command import FAST, argument, names, run
 
-COMMANDS = ["remove", "batch", "apply", "demo"]
+COMMANDS = ["remove", "batch", "apply", "tune", "demo"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
