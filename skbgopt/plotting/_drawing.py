@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.colorbar import Colorbar
 
 CHANNEL_COLOURS = ("tab:red", "tab:green", "tab:blue", "tab:purple", "tab:orange", "tab:brown")
-# How masks look, the same in all displays. Objects are many and small: hatches would hide what is below them.
+# How masks look, the same in all displays. Objects are many and small: hatches would hide what is below them, so
+# they are tinted.
 MASKED, OBJECTS = ("////", "masked"), (None, "taken for objects")
 _MASK_COLOUR = "#ffb000"
+_TINT = 0.15
 # Least distance between ticks, as a share of a colour bar.
 _TICK_DISTANCE = 0.07
 
@@ -81,7 +83,7 @@ def draw_masks(
     *,
     legend: bool = True,
 ) -> None:
-    """Outline and hatch where masks are true, and say in a legend what that means.
+    """Outline where masks are true, hatch or tint it, and say in a legend what that means.
 
     Parameters
     ----------
@@ -108,7 +110,9 @@ def draw_masks(
             axes.contour(x, y, wide, levels=[0.5], colors=_MASK_COLOUR, linewidths=0.8)
         # Contours take the colour of their hatch from here when they are made.
         with rc_context({"hatch.color": _MASK_COLOUR, "hatch.linewidth": 0.7}):
-            if hatch is not None:
+            if hatch is None:
+                axes.contourf(x, y, wide, levels=[0.5, 1.5], colors=_MASK_COLOUR, alpha=_TINT)
+            else:
                 axes.contourf(x, y, wide, levels=[0.5, 1.5], colors="none", hatches=[hatch])
             handles.append(Patch(facecolor="0.3", edgecolor=_MASK_COLOUR, hatch=hatch, label=label))
     axes.set(xlim=limits[0], ylim=limits[1])

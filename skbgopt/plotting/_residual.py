@@ -105,9 +105,12 @@ class ResidualDisplay:
         sky, light = residuals[is_sky], residuals[np.isfinite(residuals) & ~is_sky]
         ends = (-_HISTOGRAM_SIGMAS, _HISTOGRAM_SIGMAS)
         colour = channel_colour(c, self.residuals.shape[2])
-        axes.hist(np.clip(sky, *ends), bins=_BINS, range=ends, color=colour, alpha=0.45, label="sky")
+        counts = [axes.hist(np.clip(sky, *ends), bins=_BINS, range=ends, color=colour, alpha=0.45, label="sky")[0]]
         if light.size:
-            axes.hist(np.clip(light, *ends), bins=_BINS, range=ends, histtype="step", color="#b07800", label=OBJECTS[1])
+            drawn = axes.hist(
+                np.clip(light, *ends), bins=_BINS, range=ends, histtype="step", color="#b07800", label=OBJECTS[1]
+            )
+            counts.append(drawn[0])
         middle = np.median(sky) if sky.size else 0.0
         scatter = 1.4826 * np.median(np.abs(sky - middle)) if sky.size else 0.0
         sigmas = np.linspace(*ends, 401)
@@ -116,7 +119,7 @@ class ResidualDisplay:
         axes.plot(sigmas, expected, color="black", linestyle="--", linewidth=1, label="noise alone")
         if np.isfinite(residuals).any():
             axes.set_yscale("log")
-        axes.set_ylim(0.7, max(2.0, 3 * expected.max()))
+        axes.set_ylim(0.7, max(2.0, 3 * np.max(counts)))
         axes.set(xlabel="residual in sigmas; beyond in the last bars", ylabel="reduced pixels")
         axes.set_title(f"sky: median {middle:+.2f}, scatter {scatter:.2f}", fontsize=11)
         axes.legend(fontsize=9, loc="upper left")
