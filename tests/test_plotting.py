@@ -41,7 +41,7 @@ def shades(axes):
 
 
 class WithUncertainty(BackgroundSplineRegressor):
-    """A standard deviation of a known shape: the column's number."""
+    """A standard error of a known shape: the column's number."""
 
     def predict(self, X, return_std=False):
         background = super().predict(X)
@@ -171,7 +171,7 @@ def test_large_images_are_reduced():
     """No panel draws more than can be seen."""
     image = np.random.default_rng(0).normal(100, 1, size=(50, 4000)).astype(np.float32)
     display = BackgroundDisplay(image, image, image).plot()
-    assert max(shades(display.axes_[0]).shape) <= 1000
+    assert max(shades(display.axes_[0]).shape) <= 1400
 
 
 @pytest.mark.parametrize("image", [np.zeros((20, 30)), np.full((20, 30), np.nan), np.full((20, 30, 3), 5.0)])
@@ -326,11 +326,11 @@ def test_preview_of_a_fully_masked_image():
 
 
 def test_uncertainty_is_mapped_and_banded(frame, model):
-    """Map and band are the standard deviation that the estimator returns, in the image's unit."""
+    """Map and band are the standard error that the estimator returns, in the image's unit."""
     display = UncertaintyDisplay.from_estimator(model, frame.image, row=30, unit="ADU")
     n_columns = frame.image.shape[1]
     np.testing.assert_allclose(display.std[0, :, 0], np.arange(1, n_columns + 1))
-    assert display.colorbar_.ax.get_ylabel() == "standard deviation [ADU]"
+    assert display.colorbar_.ax.get_ylabel() == "standard error [ADU]"
     band = display.axes_[1, 0].collections[0].get_paths()[0].vertices
     background = model.predict(frame.image)[30].reshape(n_columns, -1)[:, 0]
     upper = band[np.isclose(band[:, 0], n_columns - 1)][:, 1].max()

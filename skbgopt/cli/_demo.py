@@ -84,7 +84,7 @@ def _result(path: Path, removal: Removal, frame: Bunch) -> str:
 
 
 def _draw(removal: Removal, output_dir: Path, name: str) -> None:
-    from skbgopt.cli._run import save_figure
+    from skbgopt.cli._preview import save_figure
     from skbgopt.plotting import BackgroundDisplay
 
     display = BackgroundDisplay(removal.image, removal.background, removal.corrected).plot()

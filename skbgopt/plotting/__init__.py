@@ -4,6 +4,7 @@ from ._background import BackgroundDisplay
 from ._control_points import ControlPointsDisplay
 from ._drawing import encode_picture
 from ._loss_curve import LossCurveDisplay
+from ._panels import channel_names
 from ._residual import ResidualDisplay
 from ._smoothing_path import SmoothingPathDisplay
 from ._stretch import StretchDisplay
@@ -17,5 +18,6 @@ __all__ = [
     "SmoothingPathDisplay",
     "StretchDisplay",
     "UncertaintyDisplay",
+    "channel_names",
     "encode_picture",
 ]

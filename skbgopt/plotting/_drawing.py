@@ -153,10 +153,11 @@ def with_unit(label: str, unit: object) -> str:
     return label if unit is None or not str(unit) else f"{label} [{unit}]"
 
 
-def encode_picture(colours: np.ndarray, file_format: str = "png") -> bytes:
-    """Return colours in [0, 1], shape (height, width, 3), as the bytes of a picture file."""
+def encode_picture(colours: np.ndarray, file_format: str) -> bytes:
+    """Return colours in [0, 1], shape (height, width, 3), as the bytes of a PNG or JPEG file."""
     from matplotlib.image import imsave
 
     file = BytesIO()
-    imsave(file, colours, format=file_format)
+    # What a writer does not know of these it leaves alone.
+    imsave(file, colours, format=file_format, pil_kwargs={"quality": 92, "subsampling": 0})
     return file.getvalue()

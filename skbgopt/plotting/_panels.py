@@ -10,7 +10,7 @@ from .._validation import as_channels
 from ..reduction import reduce_blocks
 
 # Longest side, in pixels, of what a panel draws: more would not be seen.
-_PANEL_PIXELS = 900
+_PANEL_PIXELS = 1400
 # Pixels reduced at once, to bound the memory of the copies.
 _BAND_PIXELS = 1 << 20
 # The common stretch runs between these percentiles of the sky-subtracted input; its inner part is linear over

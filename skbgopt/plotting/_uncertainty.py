@@ -5,23 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from .._validation import as_channels
-from ._drawing import MASKED, channel_axes, channel_colour, draw_masks, draw_picture, given_axes, with_unit
-from ._fitted import masked_pixels, select, unit_of
+from ._drawing import MASKED, OBJECTS, channel_axes, channel_colour, draw_masks, draw_picture, given_axes, with_unit
+from ._fitted import masked_pixels, object_pixels, select, unit_of
 from ._panels import channel_names, mask_panel, panel, panel_factor
 
-# The band around the profile is so many standard deviations wide to each side.
-_BAND_SIGMAS = 2
+# The band around the profile is so many standard errors wide to each side.
+_BAND = 2
 
 
 class UncertaintyDisplay:
-    """Show the standard deviation of a background: a map, and a band around a profile, for each channel.
+    """Show the standard error of a background: a map, and a band around a profile, for each channel.
 
     Parameters
     ----------
     background, std : array-like of shape (height, width) or (height, width, n_channels)
-        The background and its standard deviation, in the same unit.
-    mask : array-like of bool, shape (height, width), optional
-        What was left out of the fit, True = excluded: hatched in the maps.
+        The background and its standard error, in the same unit.
+    mask, objects : array-like of bool, shape (height, width), optional
+        What was left out of the fit, True = excluded: hatched and outlined in the maps. The colours end at the largest
+        error outside the mask.
     row : int, optional
         Of the profile; the middle one by default.
     unit : str, optional
@@ -36,13 +37,15 @@ class UncertaintyDisplay:
     colorbar_ : matplotlib.colorbar.Colorbar
     """
 
-    def __init__(self, background, std, *, mask=None, row=None, unit=None):
+    def __init__(self, background, std, *, mask=None, objects=None, row=None, unit=None):
         background, std = np.asarray(background), np.asarray(std)
         self.row = len(background) // 2 if row is None else row
         self.factor = panel_factor(std.shape)
         self.std = panel(std, self.factor)
         self.profile, self.profile_std = (np.array(as_channels(part)[self.row]) for part in (background, std))
-        self.mask = None if mask is None else mask_panel(np.asarray(mask), self.factor)
+        self.mask, self.objects = (
+            None if part is None else mask_panel(np.asarray(part), self.factor) for part in (mask, objects)
+        )
         self.unit = unit
 
     @classmethod
@@ -54,7 +57,7 @@ class UncertaintyDisplay:
         Parameters
         ----------
         estimator : estimator
-            Fitted; its ``predict(X, return_std=True)`` returns the background and its standard deviation.
+            Fitted; its ``predict(X, return_std=True)`` returns the background and its standard error.
         X : array-like of shape (height, width) or (height, width, n_channels)
             Linear image; NDData brings its unit.
         mask, sample_weight
@@ -70,7 +73,14 @@ class UncertaintyDisplay:
         """
         selection = select(estimator, X, mask, sample_weight, cls.__name__)
         background, std = estimator.predict(X, return_std=True)
-        display = cls(background, std, mask=masked_pixels(selection), row=row, unit=unit_of(X, unit))
+        display = cls(
+            background,
+            std,
+            mask=masked_pixels(selection),
+            objects=object_pixels(estimator, selection.shape),
+            row=row,
+            unit=unit_of(X, unit),
+        )
         return display.plot(axes)
 
     def plot(self, axes=None) -> UncertaintyDisplay:
@@ -91,23 +101,34 @@ class UncertaintyDisplay:
         else:
             self.axes_ = given_axes(axes, (2, n_channels), type(self).__name__)
         self.figure_ = self.axes_[0, 0].figure
-        limits = {"vmin": 0, "vmax": np.max(self.std, initial=0, where=np.isfinite(self.std)) or None}
+        shown = np.isfinite(self.std)
+        if self.mask is not None and not self.mask.all():
+            shown &= ~self.mask[:, :, None]
+        limits = {"vmin": 0, "vmax": np.max(self.std, initial=0, where=shown) or None}
+        masks = [(self.mask, MASKED), (self.objects, OBJECTS)]
         for c, name in enumerate(channel_names(n_channels)):
             drawn = draw_picture(self.axes_[0, c], self.std[:, :, c], self.factor, cmap="magma", **limits)
             self.axes_[0, c].axhline(self.row, color="white", linestyle=":", linewidth=1)
             self.axes_[0, c].set_title(f"Uncertainty {name}".strip())
-            draw_masks(self.axes_[0, c], [(self.mask, MASKED)], self.factor, legend=c == n_channels - 1)
+            draw_masks(self.axes_[0, c], masks, self.factor, legend=c == n_channels - 1)
             self._draw_profile(c)
-        self.colorbar_ = self.figure_.colorbar(drawn, ax=self.axes_[0], shrink=0.85, pad=0.01)
-        self.colorbar_.set_label(with_unit("standard deviation", self.unit))
+        beyond = "neither" if self.mask is None else "max"
+        self.colorbar_ = self.figure_.colorbar(drawn, ax=self.axes_[0], extend=beyond, shrink=0.85, pad=0.01)
+        self.colorbar_.set_label(with_unit("standard error", self.unit))
         return self
 
     def _draw_profile(self, c: int) -> None:
         axes, colour = self.axes_[1, c], channel_colour(c, self.std.shape[2])
-        values, band = self.profile[:, c], _BAND_SIGMAS * self.profile_std[:, c]
+        values, band = self.profile[:, c], _BAND * self.profile_std[:, c]
         columns = np.arange(len(values))
         axes.fill_between(
-            columns, values - band, values + band, color=colour, alpha=0.3, linewidth=0, label=f"± {_BAND_SIGMAS} sigma"
+            columns,
+            values - band,
+            values + band,
+            color=colour,
+            alpha=0.3,
+            linewidth=0,
+            label=f"± {_BAND} standard errors",
         )
         axes.plot(columns, values, color=colour, linewidth=1.2, label="background")
         axes.set_xlim(0, max(1, len(values) - 1))
