@@ -34,8 +34,19 @@ _USERS_ERRORS = (
 _USERS_NUMBERS = (errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS)
 
 
+# Of a context's meta: what was typed after the program's name, and the warnings of the run so far.
+ARGUMENTS, WARNINGS = f"{__name__}.arguments", f"{__name__}.warnings"
+
+
 class SentenceGroup(click.Group):
     """A group that reports wrong usage as one sentence."""
+
+    def make_context(self, info_name: str | None, args: list[str], *parents: Any, **extra: Any) -> click.Context:
+        """Keep what was typed, then parse it as `click.Group.make_context` does."""
+        typed = list(args)
+        ctx = super().make_context(info_name, args, *parents, **extra)
+        ctx.meta[ARGUMENTS] = typed
+        return ctx
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """Run, then leave with the exit code (``standalone_mode``), as `click.Group.main` does."""
@@ -63,7 +74,7 @@ class SentenceCommand(GroupedCommand):
         """Run the command, as `click.Command.invoke` does."""
         try:
             ctx.with_resource(logged_to(ctx.params.get("log_file")))
-            with _warnings_as_lines():
+            with _warnings_as_lines(ctx.meta.setdefault(WARNINGS, [])):
                 return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
@@ -111,12 +122,13 @@ def _with_flags(text: str, command: click.Command) -> str:
 
 
 @contextmanager
-def _warnings_as_lines() -> Iterator[None]:
+def _warnings_as_lines(said: list[str]) -> Iterator[None]:
     # astropy puts a hook of its own in place when it is imported; ours has to come after it.
     import astropy  # noqa: F401
 
     def show(message, category, filename, lineno, file=None, line=None):
-        complain(f"warning: {one_line(str(message))}", logging.WARNING)
+        said.append(one_line(str(message)))
+        complain(f"warning: {said[-1]}", logging.WARNING)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -226,6 +226,8 @@ _ONE_IMAGE = grouped("File",
         help="Also save the fitted model, for BackgroundSplineRegressor.load."),
     _option("-p", "--preview", is_flag=True,
         help="Do not fit: write a PNG of the stretched, masked image and its histogram."),
+    _option("--report", "page", type=click.Path(path_type=Path), metavar="FILE.html",
+        help="Also write a page with before and after, the model, residuals and all settings."),
 )  # fmt: skip
 
 _MESSAGES = grouped("Other",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skbgopt.cli._errors import SentenceCommand
+from skbgopt.cli._errors import ARGUMENTS, WARNINGS, SentenceCommand
 from skbgopt.cli._help import EXIT_CODES
 from skbgopt.cli._log import say, speaker
 from skbgopt.cli._options import estimator_parameters, removal_options
 
 if TYPE_CHECKING:
+    from skbgopt.cli._html import Page
     from skbgopt.cli._run import Job
 
 _EPILOG = f"""Writes NAME_bgSubtracted and NAME_bgModel in the input's format, with its metadata. A flag given twice:
@@ -25,6 +27,7 @@ the last counts.
 Examples:
   skbgopt remove stack.xisf results
   skbgopt remove -p stack.xisf                    a picture of what would be fitted
+  skbgopt remove --report look.html stack.xisf    a page to look at as well
   skbgopt remove -m mask.xisf landscape.xisf      white = use, black = ignore
   skbgopt remove --smoothing 1e-4 stack.fits      a price of bending of your own
   skbgopt remove --preset bgoptimizer stack.xisf  the published method
@@ -38,18 +41,27 @@ Examples:
 @click.argument("output_dir", metavar="[OUTPUT_DIR]", default=".", type=click.Path(path_type=Path))
 @removal_options
 @click.pass_context
-def remove(ctx: click.Context, preview: bool, quiet: bool, as_json: bool, **_) -> None:
+def remove(ctx: click.Context, preview: bool, page: Path | None, quiet: bool, as_json: bool, **_) -> None:
     """Remove the sky background of the image INPUT; results go to OUTPUT_DIR (default: here)."""
     from skbgopt.cli._frames import new_record, result_of
-    from skbgopt.cli._run import run_preview, run_removal
+    from skbgopt.cli._run import run_removal
 
     job = job_of(ctx, shows_progress=sys.stderr is not None and sys.stderr.isatty() and not quiet)
+    wanted = None if page is None else _page(ctx, page)
     if preview:
-        run_preview(job, speaker(quiet or as_json))
+        from skbgopt.cli._preview import run_preview
+
+        run_preview(job, speaker(quiet or as_json), wanted)
         return
-    removal = run_removal(job, speaker(quiet or as_json))
+    removal = run_removal(job, speaker(quiet or as_json), wanted)
     if as_json:
         say(json.dumps({**new_record(job), **result_of(removal)}))
+
+
+def _page(ctx: click.Context, path: Path) -> Page:
+    from skbgopt.cli._html import Page
+
+    return Page(path, shlex.join(["skbgopt", *ctx.meta[ARGUMENTS]]), ctx.meta[WARNINGS])
 
 
 def job_of(ctx: click.Context, **changes: Any) -> Job:

@@ -26,6 +26,7 @@ from skbgopt.io._mapped import NewImage, create_image, is_mapped
 from skbgopt.metrics import channel_statistics
 
 if TYPE_CHECKING:
+    from skbgopt.cli._html import Page
     from skbgopt.preparation import PreparedImage
 
 _ROLES = ("subtracted", "model")
@@ -133,26 +134,35 @@ class Removal:
         return read_image(self.files[1])[0]
 
 
-def run_removal(job: Job, say: report.Say) -> Removal:
-    """Remove a background and write the results."""
+def run_removal(job: Job, say: report.Say, page: Page | None = None) -> Removal:
+    """Remove a background and write the results, and the page that was asked for."""
     start = perf_counter()
     estimator = job.estimator()
     check_is_no_file_name(job.output_dir)
     source = open_input(job.input_path, job.hdu)
     mask = None if job.mask is None else open_input(job.mask)
     targets = job.targets(source)
-    _check_outputs(job, source, targets)
-    in_bands = _works_in_bands(job, source, targets)
-    check_memory(source, mask, job.max_memory, in_bands=in_bands, compress=job.compress or job.output_dtype != "float")
     models = [] if job.save_model is None else [job.save_model]
-    with all_or_none([*targets, *models], job.prefix) as staged:
+    pages = [] if page is None else [page.path]
+    _check_outputs(job, source, targets, [*models, *pages])
+    in_bands = _works_in_bands(job, source, targets)
+    # The page shows the image as a whole.
+    in_memory = page is not None or not in_bands
+    compress = job.compress or job.output_dtype != "float"
+    check_memory(source, mask, job.max_memory, in_bands=not in_memory, compress=compress)
+    with all_or_none([*targets, *models, *pages], job.prefix) as staged:
         pairs = [(target, staged[target]) for target in targets]
         noise, gradient = _remove(job, source, mask, estimator, pairs, say, in_bands)
         for target in models:
             say(f"Writing {target}... ", nl=False)
             estimator.save(staged[target])
             say("done.")
-    return Removal(source, targets, perf_counter() - start, noise, gradient)
+        removal = Removal(source, targets, perf_counter() - start, noise, gradient)
+        if page is not None:
+            say(f"Writing {page.path}... ", nl=False)
+            page.write_removal(staged[page.path], job, make_frame(*source.read(), mask), estimator, removal)
+            say("done.")
+    return removal
 
 
 def fit_model(job: Job) -> BackgroundSplineRegressor:
@@ -169,34 +179,8 @@ def read_frame(job: Job) -> InputFrame:
     return make_frame(*source.read(), mask)
 
 
-def run_preview(job: Job, say: report.Say) -> Path:
-    """Write a picture of what would be fitted."""
-    from skbgopt.plotting import preview_figure
-
-    estimator = job.estimator()
-    source = open_input(job.input_path, job.hdu)
-    mask = None if job.mask is None else open_input(job.mask)
-    target = job.output("preview", ".png")
-    check_targets([target], job.sources, overwrite=job.overwrite)
-    check_memory(source, mask, job.max_memory, in_bands=False, compress=False)
-    prepared = _prepare(job, make_frame(*source.read(), mask), estimator, say)
-    figure = preview_figure(prepared, estimator.threshold_min, estimator.threshold_max)
-    say(report.heading("Saving preview"))
-    save_figure(figure, target, say)
-    return target
-
-
-def save_figure(figure, target: Path, say: report.Say) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    say(f"Writing {target}... ", nl=False)
-    with all_or_none([target]) as staged:
-        figure.savefig(staged[target], dpi=110, bbox_inches="tight")
-    say("done.")
-
-
-def _check_outputs(job: Job, source: StoredImage, targets: list[Path]) -> None:
-    models = [] if job.save_model is None else [job.save_model]
-    check_targets([*targets, *models], job.sources, overwrite=job.overwrite)
+def _check_outputs(job: Job, source: StoredImage, targets: list[Path], others: list[Path]) -> None:
+    check_targets([*targets, *others], job.sources, overwrite=job.overwrite)
     # An array of the results' shape and type that takes no memory: can the format hold it at all?
     likeness = np.broadcast_to(_stored_dtype(job, source).type(0), source.shape)
     writable_pixels(likeness, targets[0], job.file_format or source.metadata.format)
@@ -237,7 +221,7 @@ def _remove(
             source.copy_to(corrected.pixels)
         frame = make_frame(corrected.pixels if image is None else image, metadata, mask)
         del image
-        prepared = _prepare(job, frame, estimator, say)
+        prepared = prepare_frame(job, frame, estimator, say)
         noise = prepared.noise
         if job.model is None:
             _fit(estimator, prepared, say)
@@ -292,7 +276,8 @@ def _write_integers(
     say(f"{line}... ", nl=False)
 
 
-def _prepare(job: Job, frame: InputFrame, estimator: BackgroundSplineRegressor, say: report.Say) -> PreparedImage:
+def prepare_frame(job: Job, frame: InputFrame, estimator: BackgroundSplineRegressor, say: report.Say) -> PreparedImage:
+    """Prepare what is fitted, and report it with the arguments and the environment."""
     # First what may be refused, so that no report comes before an error.
     prepared = estimator.prepare(frame.pixels, sample_weight=frame.weights)
     say("__/ Arguments \\__________")
