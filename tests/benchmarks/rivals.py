@@ -7,13 +7,14 @@ they are timed by functions of their own.
 import importlib
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from skbgopt import write_image
+from skbgopt import read_image, write_image
 
 # From an image and its mask (True = excluded, None for none) to the background.
 Method = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
@@ -75,22 +76,40 @@ def installed(factories: Mapping[str, Callable[[], Method]]) -> dict[str, Method
     return found
 
 
+def source_extractor_background(box: int) -> Method:
+    """Return source-extractor's BACKGROUND check image; it gets the mask as a weight map."""
+    program = _program("source-extractor", "sex")
+
+    def model(channel: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name)
+            options = ["-BACK_SIZE", str(box)]
+            if mask is not None:
+                write_image(directory / "weight.fits", (~mask).astype(np.float32))
+                options += ["-WEIGHT_TYPE", "MAP_WEIGHT", "-WEIGHT_IMAGE", "weight.fits", "-WEIGHT_THRESH", "0"]
+            _run_source_extractor(program, channel, options, directory)
+            return np.asarray(read_image(directory / "model.fits")[0])
+
+    return _by_channel(model)
+
+
 def source_extractor_seconds(image: np.ndarray, directory: Path) -> float:
     """Return the seconds of source-extractor's background of each channel, whole processes with load and save."""
     program = _program("source-extractor", "sex")
-    parameters = directory / "numbers.param"
-    parameters.write_text("NUMBER\n")
-    seconds = 0.0
-    for c in range(np.atleast_3d(image).shape[2]):
-        frame = directory / "channel.fits"
-        write_image(frame, np.ascontiguousarray(np.atleast_3d(image)[:, :, c]), overwrite=True)
-        command = [
-            program, str(frame), "-PARAMETERS_NAME", str(parameters), "-CATALOG_TYPE", "NONE", "-FILTER", "N",
-            "-DETECT_THRESH", "1e9", "-ANALYSIS_THRESH", "1e9", "-BACK_SIZE", "64", "-VERBOSE_TYPE", "QUIET",
-            "-CHECKIMAGE_TYPE", "BACKGROUND", "-CHECKIMAGE_NAME", str(directory / "model.fits"),
-        ]  # fmt: skip
-        seconds += _seconds(command, directory, "model.fits")
-    return seconds
+    channels = np.moveaxis(np.atleast_3d(image), 2, 0)
+    return sum(_run_source_extractor(program, channel, ["-BACK_SIZE", "64"], directory) for channel in channels)
+
+
+def _run_source_extractor(program: str, channel: np.ndarray, options: list[str], directory: Path) -> float:
+    """Write a channel's background to model.fits and return the seconds of the process."""
+    (directory / "numbers.param").write_text("NUMBER\n")
+    write_image(directory / "channel.fits", np.ascontiguousarray(channel), overwrite=True)
+    command = [
+        program, "channel.fits", "-PARAMETERS_NAME", "numbers.param", "-CATALOG_TYPE", "NONE", "-FILTER", "N",
+        "-DETECT_THRESH", "1e9", "-ANALYSIS_THRESH", "1e9", "-VERBOSE_TYPE", "QUIET",
+        "-CHECKIMAGE_TYPE", "BACKGROUND", "-CHECKIMAGE_NAME", "model.fits", *options,
+    ]  # fmt: skip
+    return _seconds(command, directory, "model.fits")
 
 
 def siril_rbf_seconds(image: np.ndarray, directory: Path) -> float:
