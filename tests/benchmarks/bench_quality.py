@@ -57,6 +57,8 @@ def _cached(method: NamedMethod, sky: KnownSky, pixels: str, cache: Path | None)
     if path.exists():
         return json.loads(path.read_text())
     record = run_method(method, sky)
+    if "error" in record:
+        return record
     scratch = path.with_suffix(f".{os.getpid()}")
     scratch.write_text(json.dumps(record))
     scratch.replace(path)

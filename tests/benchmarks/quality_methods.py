@@ -19,14 +19,22 @@ OURS = ("default", "tuned")
 _PUBLISHED = {**PRESETS["bgoptimizer"], "random_state": 0}
 _TRIALS = 60
 
-_RIVALS: dict[str, tuple[partial, str]] = {
-    "sep 64": (partial(rivals.sep_background, 64), "sep"),
-    "sep 128": (partial(rivals.sep_background, 128), "sep"),
-    "photutils 64": (partial(rivals.photutils_background, 64, exclude_percentile=90), "photutils"),
-    "sextractor 64": (partial(rivals.source_extractor_background, 64), ""),
-    "seiza poly 2": (partial(rivals.seiza_background, degree=2), "seiza"),
-    "seiza poly 4": (partial(rivals.seiza_background, degree=4), "seiza"),
-    "seiza rbf": (partial(rivals.seiza_background, model="radial_basis", allow_radial_basis=True), "seiza"),
+# How each is made, and what tells its version.
+_RIVALS: dict[str, tuple[partial, Callable[[], str]]] = {
+    "sep 64": (partial(rivals.sep_background, 64), partial(version, "sep")),
+    "sep 128": (partial(rivals.sep_background, 128), partial(version, "sep")),
+    "photutils 64": (
+        partial(rivals.photutils_background, 64, exclude_percentile=90),
+        partial(version, "photutils"),
+    ),
+    "sextractor 64": (partial(rivals.source_extractor_background, 64), rivals.source_extractor_version),
+    "seiza poly 2": (partial(rivals.seiza_background, degree=2), partial(version, "seiza")),
+    "seiza poly 4": (partial(rivals.seiza_background, degree=4), partial(version, "seiza")),
+    "seiza rbf": (
+        partial(rivals.seiza_background, model="radial_basis", allow_radial_basis=True),
+        partial(version, "seiza"),
+    ),
+    "GraXpert rbf": (partial(rivals.graxpert_rbf), rivals.graxpert_version),
 }
 RIVALS = tuple(_RIVALS)
 METHODS = (*OURS, "published", *RIVALS)
@@ -45,13 +53,10 @@ def find_methods(names: list[str], parameters: dict[str, Any]) -> tuple[list[Nam
     """Return the methods of these names, ours with some parameters of its own, and why some are missing."""
     found, missing = [], {}
     for name in names:
-        method = _method(name, parameters)
         try:
-            method.make()
+            found.append(_method(name, parameters))
         except ImportError as error:
             missing[name] = str(error)
-        else:
-            found.append(method)
     return found, missing
 
 
@@ -63,18 +68,10 @@ def _method(name: str, parameters: dict[str, Any]) -> NamedMethod:
         return NamedMethod(name, partial(_ours, search))
     if name == "published":
         return NamedMethod(name, partial(_ours, BackgroundSplineRegressor(**_PUBLISHED)), key=repr(_PUBLISHED))
-    make, package = _RIVALS[name]
-    installed = version(package) if package and _importable(make) else ""
-    return NamedMethod(name, make, key=f"{make.func.__name__} {make.args} {make.keywords} {installed}")
+    make, version_of = _RIVALS[name]
+    make()
+    return NamedMethod(name, make, key=f"{make.func.__name__} {make.args} {make.keywords} {version_of()}")
 
 
 def _ours(estimator) -> Method:
     return lambda image, mask: estimator.fit(image, mask=mask).predict(image)
-
-
-def _importable(make: Callable[[], Method]) -> bool:
-    try:
-        make()
-    except ImportError:
-        return False
-    return True

@@ -5,14 +5,19 @@ they are timed by functions of their own.
 """
 
 import importlib
+import importlib.util
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from graxpert_rbf import __file__ as graxpert_script
+from graxpert_rbf import graxpert_model
 
 from skbgopt import read_image, write_image
 
@@ -47,22 +52,34 @@ def seiza_background(**settings) -> Method:
     return run
 
 
-def graxpert_rbf(points_per_row: int = 15) -> Method:
-    """Return GraXpert's radial basis functions on a grid of points, other settings as in its window."""
-    extraction = importlib.import_module("graxpert.background_extraction")
+def graxpert_rbf() -> Method:
+    """Return GraXpert's radial basis functions, in this process or, for its versions of packages differ, in its own."""
+    if importlib.util.find_spec("graxpert"):
+        return graxpert_model
+    python = _graxpert_python()
 
-    def run(image: np.ndarray, _: np.ndarray | None) -> np.ndarray:
-        height, width = image.shape[:2]
-        step = width / points_per_row
-        rows, columns = np.mgrid[step / 2 : height : step, step / 2 : width : step]
-        points = np.stack([columns.ravel(), rows.ravel(), np.ones(rows.size)], axis=1).astype(int)
-        scratch = np.array(np.atleast_3d(image))  # it writes the corrected image into its input
-        found = extraction.extract_background(
-            scratch, points, "RBF", 0.0, 4, 25, "thin_plate", 3, "Subtraction", None
-        )  # fmt: skip
-        return found.reshape(image.shape)
+    def run(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as name:
+            files = [str(Path(name) / f"{stem}.npy") for stem in ("image", "mask", "model")]
+            np.save(files[0], image)
+            np.save(files[1], np.zeros(image.shape[:2], dtype=bool) if mask is None else mask)
+            _seconds([python, graxpert_script, *files], Path(name), "model.npy")
+            return np.load(files[2])
 
     return run
+
+
+def graxpert_version() -> str:
+    """Return the version of GraXpert."""
+    python = sys.executable if importlib.util.find_spec("graxpert") else _graxpert_python()
+    return _output([python, "-c", "import importlib.metadata; print(importlib.metadata.version('graxpert'))"])
+
+
+def _graxpert_python() -> str:
+    python = os.environ.get("GRAXPERT_PYTHON", str(Path(sys.prefix) / "graxpert" / "bin" / "python"))
+    if not Path(python).exists():
+        raise ImportError("graxpert is neither in this environment nor in one that GRAXPERT_PYTHON names")
+    return python
 
 
 def installed(factories: Mapping[str, Callable[[], Method]]) -> dict[str, Method]:
@@ -91,6 +108,11 @@ def source_extractor_background(box: int) -> Method:
             return np.asarray(read_image(directory / "model.fits")[0])
 
     return _by_channel(model)
+
+
+def source_extractor_version() -> str:
+    """Return the version that source-extractor tells."""
+    return _output([_program("source-extractor", "sex"), "--version"])
 
 
 def source_extractor_seconds(image: np.ndarray, directory: Path) -> float:
@@ -129,6 +151,10 @@ def _program(*names: str) -> str:
         if path := shutil.which(name):
             return path
     raise ImportError("no program named " + " or ".join(names))
+
+
+def _output(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _seconds(command: list[str], directory: Path, output: str) -> float:
