@@ -35,6 +35,8 @@ _RIVALS: dict[str, tuple[partial, Callable[[], str]]] = {
         partial(version, "seiza"),
     ),
     "GraXpert rbf": (partial(rivals.graxpert_rbf), rivals.graxpert_version),
+    "siril poly 4": (partial(rivals.siril_background, "4"), rivals.siril_version),
+    "siril rbf": (partial(rivals.siril_background, "-rbf"), rivals.siril_version),
 }
 RIVALS = tuple(_RIVALS)
 METHODS = (*OURS, "published", *RIVALS)

@@ -7,6 +7,7 @@ they are timed by functions of their own.
 import importlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,11 +19,15 @@ from time import perf_counter
 import numpy as np
 from graxpert_rbf import __file__ as graxpert_script
 from graxpert_rbf import graxpert_model
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from skbgopt import read_image, write_image
 
 # From an image and its mask (True = excluded, None for none) to the background.
 Method = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+
+# Pixels over which a model that is dithered is smoothed.
+_DITHER = 8.0
 
 
 def sep_background(box: int) -> Method:
@@ -134,6 +139,41 @@ def _run_source_extractor(program: str, channel: np.ndarray, options: list[str],
     return _seconds(command, directory, "model.fits")
 
 
+def siril_background(model: str) -> Method:
+    """Return Siril's background for a degree or "-rbf", with the defaults of its ``seqsubsky``.
+
+    Its command for a single image ends the script before version 1.2, and that for a sequence wants two images. It
+    takes no mask: what is excluded gets the value of the nearest pixel that is not. The level is not told either: the
+    median of what is left is brought to zero. Its dither is smoothed away.
+    """
+    program = _program("siril-cli")
+    if model == "-rbf" and _major_minor(siril_version()) < (1, 2):
+        raise ImportError(f"{siril_version()} has no rbf for scripts, 1.2 and later have")
+
+    def run(image: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        excluded = np.zeros(image.shape[:2], dtype=bool) if mask is None else mask
+        nearest = distance_transform_edt(excluded, return_distances=False, return_indices=True)
+        filled = np.asarray(image, dtype=np.float32)[tuple(nearest)]
+        low, high = min(0.0, float(filled.min())), max(1.0, float(filled.max()))
+        with tempfile.TemporaryDirectory() as name:
+            directory = Path(name)
+            for number in (1, 2):
+                write_image(directory / f"f_{number:05d}.fit", (filled - low) / (high - low))
+            script = directory / "background.ssf"
+            script.write_text(f"requires 1.0.0\nsetcpu 1\nsetext fit\nseqsubsky f_ {model} -prefix=bkg_\n")
+            _seconds([program, "-d", name, "-s", str(script)], directory, "bkg_f_00001.fit")
+            result = np.asarray(read_image(directory / "bkg_f_00001.fit")[0]) * (high - low) + low
+        found = filled - result + np.median(result[~excluded], axis=0)
+        return gaussian_filter(found, (_DITHER, _DITHER, 0)[: found.ndim], mode="nearest")
+
+    return run
+
+
+def siril_version() -> str:
+    """Return the version that Siril tells."""
+    return _output([_program("siril-cli"), "--version"])
+
+
 def siril_rbf_seconds(image: np.ndarray, directory: Path) -> float:
     """Return the seconds of Siril's ``subsky -rbf``: a script with it less the same one without it."""
     program = _program("siril-cli")
@@ -151,6 +191,11 @@ def _program(*names: str) -> str:
         if path := shutil.which(name):
             return path
     raise ImportError("no program named " + " or ".join(names))
+
+
+def _major_minor(text: str) -> tuple[int, int]:
+    major, minor = re.findall(r"\d+", text)[:2]
+    return int(major), int(minor)
 
 
 def _output(command: list[str]) -> str:
