@@ -50,13 +50,14 @@ bench-solvers: $(VENV)/installed
 bench-quality: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/bench_quality.py $(BENCH_OPTIONS)
 
-# GraXpert pins other versions of what we use, so it lives in an environment of its own.
+# GraXpert wants other versions of what we use, so it gets an environment of its own. What cannot be installed is said,
+# and bench-quality goes without it.
 bench-rivals: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[rivals]'
-	$(PYTHON) -m venv $(VENV)/graxpert && $(VENV)/graxpert/bin/python -m pip install --quiet --disable-pip-version-check graxpert \
-		|| echo "GraXpert cannot be installed here; bench-quality goes without it."
-	command -v source-extractor || apt-get install -y source-extractor \
-		|| echo "source-extractor is not there: install it with your package manager (as root)."
+	$(PYTHON) -m venv $(VENV)/graxpert
+	$(VENV)/graxpert/bin/python -m pip install --quiet --disable-pip-version-check graxpert || echo "missing: GraXpert"
+	command -v source-extractor || apt-get install -y source-extractor || echo "missing: source-extractor (install it as root)"
+	command -v siril-cli || apt-get install -y siril || echo "missing: Siril, best 1.2 or later (install it as root)"
 
 clean:
 	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -65,7 +65,7 @@ def _group_record(name: str, rows: Sequence[dict]) -> dict:
         "max_eaten_least": _largest(least),
         "eaten_more_least": int((eaten > least).sum()),
         "max_local": _largest(_values(rows, name, "worst_local")),
-        "seconds": _largest(np.array([np.nanmedian(_values(rows, name, "seconds"))])),
+        "seconds": _geometric_mean(_values(rows, name, "seconds")),
     }
 
 
