@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 IMAGE ?=
 DEMO_DIR ?= demo
 
-.PHONY: demo test test-fast lint fuzz bench bench-solvers bench-quality clean help
+.PHONY: demo test test-fast lint fuzz bench bench-solvers bench-quality bench-rivals clean help
 
 help:
 	@echo "make demo [IMAGE=path]  remove the background of a made frame (or of yours) into $(DEMO_DIR)/"
@@ -13,7 +13,8 @@ help:
 	@echo "make fuzz               the property tests with FUZZ_EXAMPLES=1000 examples each, and 20 minutes of bad files"
 	@echo "make bench              seconds and memory at 2, 20 and 60 megapixels, beside what else is installed"
 	@echo "make bench-solvers      losses and speed of the two solvers, in one run"
-	@echo "make bench-quality      gradient left on made frames, beside what else is installed"
+	@echo "make bench-quality      gradient left and light eaten on made and real skies, beside what else is installed"
+	@echo "make bench-rivals       install the rivals that can be had here"
 	@echo "make clean              remove what the others made"
 
 $(VENV)/installed: pyproject.toml constraints.txt
@@ -48,6 +49,15 @@ bench-solvers: $(VENV)/installed
 
 bench-quality: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/bench_quality.py $(BENCH_OPTIONS)
+
+# GraXpert wants other versions of what we use, so it gets an environment of its own. What cannot be installed is said,
+# and bench-quality goes without it.
+bench-rivals: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[rivals]'
+	$(PYTHON) -m venv $(VENV)/graxpert
+	$(VENV)/graxpert/bin/python -m pip install --quiet --disable-pip-version-check graxpert || echo "missing: GraXpert"
+	command -v source-extractor || apt-get install -y source-extractor || echo "missing: source-extractor (install it as root)"
+	command -v siril-cli || apt-get install -y siril || echo "missing: Siril, best 1.2 or later (install it as root)"
 
 clean:
 	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
