@@ -28,6 +28,8 @@ _ARRAYS = (
     "loss_curve_",
     "object_mask_",
 )
+# Not there where the solver knows no standard error.
+_OPTIONAL_ARRAYS = {"error_coef_"}
 _SCALARS = (
     "smoothing_",
     "loss_",
@@ -61,6 +63,8 @@ def save(estimator, path) -> None:
         "curves": {name: _curve_to_lists(curve) for name, curve in curves.items()},
     }
     arrays = {name: np.asarray(getattr(estimator, name)) for name in _ARRAYS}
+    if estimator.error_coef_ is not None:
+        arrays["error_coef_"] = estimator.error_coef_
     with replacing(Path(path), overwrite=True) as temporary, temporary.open("wb") as file:
         np.savez(file, header=np.array(json.dumps(header, default=_plain)), allow_pickle=False, **arrays)
 
@@ -70,7 +74,7 @@ def load(cls, path):
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             header = json.loads(str(archive["header"]))
-            arrays = {name: archive[name] for name in _ARRAYS}
+            arrays = {name: archive[name] for name in (*_ARRAYS, *_OPTIONAL_ARRAYS.intersection(archive.files))}
         if header["format"] != _FORMAT or not 1 <= header["version"] <= _VERSION:
             raise ValueError(f"format {header['format']} version {header['version']}")
         estimator = cls(**header["parameters"])
@@ -83,7 +87,7 @@ def load(cls, path):
         reason = "it holds no such arrays" if "pickle" in str(error) else str(error)
         raise ValueError(f"{path} is not a model saved by {cls.__name__} that this version reads: {reason}.") from error
     arrays["loss_curve_"] = arrays["loss_curve_"].tolist()
-    for name, value in {**fitted, **arrays, "smoothing_path_": None}.items():
+    for name, value in {"error_coef_": None, **fitted, **arrays, "smoothing_path_": None}.items():
         setattr(estimator, name, value)
     return estimator
 
@@ -100,6 +104,8 @@ def _check_consistent(fitted: dict, arrays: dict[str, np.ndarray]) -> None:
         "coef_": (n_points + (degree + 1) * (degree + 2) // 2, n_channels),
         "background_level_": (n_channels,),
     }
+    if "error_coef_" in arrays:
+        shapes["error_coef_"] = (n_channels, len(arrays["coef_"]), arrays["error_coef_"].shape[-1])
     parts = {name: arrays[name] for name in shapes}
     for name in _CURVE_NAMES:
         for key, value in vars(fitted[name]).items():

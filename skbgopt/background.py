@@ -108,6 +108,9 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         Pixels that each reason excluded; a pixel counts for each of its reasons.
     object_mask_ : ndarray of bool
         Reduced pixels that were taken for extended objects.
+    error_coef_ : ndarray of shape (n_channels, n_control_points + n_monomials, n_directions), or None
+        Splines as in ``coef_`` whose root of the sum of squares is the standard error of each channel's background.
+        None for ``solver="adam"``.
     image_shape_ : tuple of int
     n_features_in_ : int
         Width of the image. Images of any size may be predicted: the frame is laid on them.
@@ -268,6 +271,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         self.noise_, self.block_noise_ = prepared.noise, prepared.block_noise
         self.excluded_ = prepared.excluded
         self.object_mask_ = fitted.objects
+        self.error_coef_ = fitted.error_coef
         self.order_, self.degree_ = spline.order, spline.degree
         self.image_shape_ = (frame.height, frame.width, prepared.values.shape[2])
         self.n_features_in_ = frame.width

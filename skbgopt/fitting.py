@@ -20,6 +20,7 @@ from .solvers import Callback
 from .splines import Spline, spline_basis, tail_degree
 from .stages import StagedFit, every, grid_pixels
 from .stretch import LinearCurve, MidtonesCurve
+from .uncertainty import error_coefficients
 
 # Residuals up to this many standard deviations of a reduced pixel count as sky (docs/method.md: the loss scale).
 _NOISE_SCALE = 2.0
@@ -76,6 +77,8 @@ class FittedBackground:
     n_iter : int
     objects : ndarray of bool
         Reduced pixels taken for extended objects.
+    error_coef : ndarray, or None
+        See `error_coefficients`; None where the solver has none.
     """
 
     spline: Spline
@@ -87,6 +90,7 @@ class FittedBackground:
     loss_curve: list[float]
     n_iter: int
     objects: np.ndarray
+    error_coef: np.ndarray | None
 
 
 def fit_background(
@@ -194,7 +198,10 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     level = np.median(curve.invert(solver.on_grid(stages, result.coef)[usable]), axis=0)
     objects = usable & (solution.sky < 0.5)
     spline = stages.basis.spline(result.coef)
-    return FittedBackground(spline, curve, level, smoothing, path, result.loss, result.curve, result.n_iter, objects)
+    errors = error_coefficients(stages.grid, stages.basis, prepared.y, prepared.x, solution.loss, result.coef)
+    return FittedBackground(
+        spline, curve, level, smoothing, path, result.loss, result.curve, result.n_iter, objects, errors
+    )
 
 
 def _solve_adam(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
@@ -210,7 +217,7 @@ def _solve_adam(prepared, centres, degree, curve, loss, settings, device, callba
     spline = result.spline.to("cpu", torch.float64)
     level = np.median(curve.invert(spline(pixels.points).numpy()), axis=0)
     objects = np.zeros(prepared.usable.shape, dtype=bool)
-    return FittedBackground(spline, curve, level, 0.0, None, result.loss, result.curve, result.n_iter, objects)
+    return FittedBackground(spline, curve, level, 0.0, None, result.loss, result.curve, result.n_iter, objects, None)
 
 
 def _values_at(prepared: PreparedImage, values: np.ndarray, centres: Tensor) -> Tensor:

@@ -17,6 +17,13 @@ from .masks import PixelSelection
 from .metrics import background_r2, sky_loss
 from .splines import Spline
 
+# Error allowed in the interpolation of the standard error's logarithm, as a share of its range.
+_ERROR_TOLERANCE = 1e-2
+# Standard errors are at least so many standard deviations of a reduced pixel.
+_SMALLEST_ERROR = 1e-6
+# Points whose standard errors are evaluated at once: each has dozens of terms.
+_POINTS_AT_ONCE = 4096
+
 
 class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstimator):
     """All of `BackgroundSplineRegressor` that comes after the fit: predict, transform, score, save and load.
@@ -26,21 +33,40 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
 
     __metadata_request__score = {"mask": True, "sample_weight": True}
 
-    def predict(self, X):
+    def predict(self, X, return_std=False):
         """Return the background on the grid of X, in linear units.
 
         Parameters
         ----------
         X : array-like of shape (height, width) or (height, width, n_channels)
             Only its shape and dtype matter; the frame fitted is laid on it.
+        return_std : bool, default=False
+            Return the standard error of the background as well (see `skbgopt.uncertainty`). Not for
+            ``solver="adam"``.
 
         Returns
         -------
-        ndarray of X's shape
+        background : ndarray of X's shape
             Finite everywhere; float64 for float64 images, float32 else.
+        std : ndarray of X's shape
+            Its standard error, positive, in the same units. Only with ``return_std=True``.
+
+        Raises
+        ------
+        ValueError
+            If the channels are not those fitted, or a standard error is wanted where the solver has none.
         """
         image = self._check_fitted_image(X)
-        return self._lattice(image.shape[:2]).render(work_dtype(image.dtype)).reshape(image.shape)
+        if return_std and self.error_coef_ is None:
+            raise ValueError(
+                f"{type(self).__name__} knows the standard error of a background fitted by solver='mm' only, this one "
+                f"was fitted by solver={self.solver!r}: fit it with solver='mm'."
+            )
+        dtype = work_dtype(image.dtype)
+        background = self._lattice(image.shape[:2]).render(dtype).reshape(image.shape)
+        if not return_std:
+            return background
+        return background, self._standard_error(image.shape[:2]).astype(dtype).reshape(image.shape)
 
     def transform(self, X, copy=True):
         """Return the image without its background.
@@ -117,17 +143,41 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
 
     def _evaluate(self, axes, shape, tolerance=TOLERANCE) -> Lattice:
         """Return the background on a grid, whose positions ``axes`` takes to the frame's coordinates."""
-        frame, n = ImageFrame(*self.image_shape_[:2]), len(self.control_points_)
-        centres = frame.from_pixels(self.control_points_)
-        spline = Spline.from_numpy(centres, self.coef_[:n], self.coef_[n:], self.order_, self.degree_)
+        spline = self._spline(self.coef_)
 
         def model(rows, columns):
-            points = np.stack(np.meshgrid(*axes(rows, columns), indexing="ij"), axis=-1).reshape(-1, 2)
-            values = self.curve_.invert(spline(torch.from_numpy(points)).numpy())
+            values = self.curve_.invert(spline(_grid_points(*axes(rows, columns))).numpy())
             return values.reshape(len(rows), len(columns), -1)
 
         with single_threaded():
             return evaluate_on_lattice(model, shape, tolerance)
+
+    def _spline(self, coef) -> Spline:
+        """Return the spline of some coefficients on the control points: kernel weights, then the tail."""
+        n = len(self.control_points_)
+        centres = ImageFrame(*self.image_shape_[:2]).from_pixels(self.control_points_)
+        return Spline.from_numpy(centres, coef[:n], coef[n:], self.order_, self.degree_)
+
+    def _standard_error(self, shape):
+        """Return the standard error of the background on an image of so many pixels, all channels."""
+        frame, background = ImageFrame(*self.image_shape_[:2]), self._spline(self.coef_)
+        roots = [self._spline(coef) for coef in self.error_coef_]
+
+        def log_error(rows, columns):
+            points = _grid_points(*frame.axes(rows, columns, shape))
+            bands = []
+            for band in points.split(_POINTS_AT_ONCE):
+                value = background(band).numpy()
+                error = np.stack([root(band).square().sum(dim=1).sqrt().numpy() for root in roots], axis=1)
+                # Where the units of the fit are not linear, half the range from one error below to one above.
+                bands.append((self.curve_.invert(value + error) - self.curve_.invert(value - error)) / 2)
+            # Of the logarithm, so that an interpolated error is positive as well.
+            smallest = _SMALLEST_ERROR * self.block_noise_
+            return np.log(np.maximum(np.concatenate(bands), smallest)).reshape(len(rows), len(columns), -1)
+
+        with single_threaded():
+            lattice = evaluate_on_lattice(log_error, shape, _ERROR_TOLERANCE)
+        return np.exp(lattice.render(np.float32))
 
     def _check_fitted_image(self, X):
         check_is_fitted(self)
@@ -156,3 +206,8 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
             missing_values=self.missing_values,
         )
         return np.ma.array(out, mask=np.ma.getmaskarray(X)) if isinstance(X, np.ma.MaskedArray) else out
+
+
+def _grid_points(y, x):
+    """Return the points at all pairs of coordinates along the two axes."""
+    return torch.from_numpy(np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).reshape(-1, 2))
