@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from .._validation import is_missing
-from ._figures import _PANEL_PIXELS, _draw_panel, _sky_difference, _sky_norm
+from ._background import BackgroundDisplay
 
 # Panels of parameters side by side.
 _MOST_SLICES = 6
@@ -262,11 +261,4 @@ def _pictures(search, X, mask, sample_weight) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _draw_pictures(part, pictures) -> np.ndarray:
-    axes = part.subplots(1, 3)
-    image = pictures[0]
-    hidden, factor = is_missing(image, 0), max(1, -(-max(image.shape[:2]) // _PANEL_PIXELS))
-    differences = [_sky_difference(picture, hidden, factor) for picture in pictures]
-    norms = [_sky_norm(differences[0][:, :, c]) for c in range(differences[0].shape[2])]
-    for panel, difference, title in zip(axes, differences, ("Before", "Background model", "After"), strict=True):
-        _draw_panel(panel, difference, norms, title)
-    return axes
+    return BackgroundDisplay(*pictures).plot(part.subplots(1, 3)).axes_
