@@ -26,21 +26,38 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
 
     __metadata_request__score = {"mask": True, "sample_weight": True}
 
-    def predict(self, X):
+    def predict(self, X, out=None):
         """Return the background on the grid of X, in linear units.
 
         Parameters
         ----------
         X : array-like of shape (height, width) or (height, width, n_channels)
             Only its shape and dtype matter; the frame fitted is laid on it.
+        out : ndarray of X's shape, float, optional
+            Where the background goes (also an array mapped from a file), so that no second image is held.
 
         Returns
         -------
         ndarray of X's shape
-            Finite everywhere; float64 for float64 images, float32 else.
+            Finite everywhere; float64 for float64 images, float32 else. `out` itself, if given.
+
+        Raises
+        ------
+        ValueError
+            If X has other channels than the image fitted, or `out` is no array of floats of its shape.
         """
         image = self._check_fitted_image(X)
-        return self._lattice(image.shape[:2]).render(work_dtype(image.dtype)).reshape(image.shape)
+        dtype = work_dtype(image.dtype)
+        if out is None:
+            out = np.empty(image.shape, dtype)
+        elif not isinstance(out, np.ndarray) or out.shape != image.shape or out.dtype.kind != "f":
+            came = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise ValueError(
+                f"The 'out' parameter of predict must be an array of floats of shape {image.shape}, "
+                f"got {came}: leave it out for a new one."
+            )
+        self._lattice(image.shape[:2]).render_into(as_channels(out), dtype)
+        return out
 
     def transform(self, X, copy=True):
         """Return the image without its background.
