@@ -143,7 +143,9 @@ class StagedFit:
         labels = labels.ravel()[self.pixels.index[rows]]
         # Single precision will do: nothing is built on these fits but a choice among nine.
         chosen = problem.rows(torch.from_numpy(rows)).to(torch.float32)
-        return choose_smoothing(chosen, labels, partitions, fit_loss, self.loss, standard_errors)
+        return choose_smoothing(
+            chosen, labels, partitions, fit_loss, self.loss, standard_errors, self.settings.smoothings
+        )
 
     def on_grid(self, stages: Stages, coef: Tensor) -> np.ndarray:
         """Return the model on the grid in the units of the fit, shape (n_rows, n_columns, n_channels)."""
