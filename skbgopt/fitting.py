@@ -15,7 +15,7 @@ from .adam import interpolate, minimize_adam
 from .control_points import grid_control_points, random_control_points
 from .losses import BackgroundLoss, EnvelopeLoss
 from .preparation import PreparedImage
-from .smoothing import SmoothingPath
+from .smoothing import SMOOTHING_PATH, SmoothingPath
 from .solvers import Callback
 from .splines import Spline, spline_basis, tail_degree
 from .stages import StagedFit, every, grid_pixels
@@ -41,7 +41,7 @@ _SECOND_CHOICE = ((3, 5), 0.25)
 
 @dataclass(frozen=True)
 class FitSettings:
-    """The parameters of `BackgroundSplineRegressor` that concern the fit, under the same names."""
+    """The parameters of `BackgroundSplineRegressor` that concern the fit, and the smoothings that "auto" tries."""
 
     n_control_points: int
     order: int
@@ -56,6 +56,7 @@ class FitSettings:
     tol: float
     mask_objects: bool | str
     move_control_points: bool
+    smoothings: tuple[float, ...] = SMOOTHING_PATH
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
 
     __metadata_request__score = {"mask": True, "sample_weight": True}
 
-    def predict(self, X, return_std=False):
+    def predict(self, X, return_std=False, out=None):
         """Return the background on the grid of X, in linear units.
 
         Parameters
@@ -43,18 +43,21 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
         return_std : bool, default=False
             Return the standard error of the background as well (see `skbgopt.uncertainty`). Not for
             ``solver="adam"``.
+        out : ndarray of X's shape, float, optional
+            Where the background goes (also an array mapped from a file), so that no second image is held.
 
         Returns
         -------
         background : ndarray of X's shape
-            Finite everywhere; float64 for float64 images, float32 else.
+            Finite everywhere; float64 for float64 images, float32 else. `out` itself, if given.
         std : ndarray of X's shape
             Its standard error, positive, in the same units. Only with ``return_std=True``.
 
         Raises
         ------
         ValueError
-            If the channels are not those fitted, or a standard error is wanted where the solver has none.
+            If X has other channels than the image fitted, `out` is no array of floats of its shape, or a standard
+            error is wanted where the solver has none.
         """
         image = self._check_fitted_image(X)
         if return_std and self.error_coef_ is None:
@@ -63,10 +66,16 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
                 f"was fitted by solver={self.solver!r}: fit it with solver='mm'."
             )
         dtype = work_dtype(image.dtype)
-        background = self._lattice(image.shape[:2]).render(dtype).reshape(image.shape)
-        if not return_std:
-            return background
-        return background, self._standard_error(image.shape[:2]).astype(dtype).reshape(image.shape)
+        if out is None:
+            out = np.empty(image.shape, dtype)
+        elif not isinstance(out, np.ndarray) or out.shape != image.shape or out.dtype.kind != "f":
+            came = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+            raise ValueError(
+                f"The 'out' parameter of predict must be an array of floats of shape {image.shape}, "
+                f"got {came}: leave it out for a new one."
+            )
+        self._lattice(image.shape[:2]).render_into(as_channels(out), dtype)
+        return (out, self._standard_error(image.shape[:2]).astype(dtype).reshape(image.shape)) if return_std else out
 
     def transform(self, X, copy=True):
         """Return the image without its background.

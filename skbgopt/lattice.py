@@ -73,8 +73,12 @@ class Lattice:
     def render(self, dtype: type) -> np.ndarray:
         """Return the model on every pixel, shape (height, width, n_channels)."""
         image: np.ndarray = np.empty((*self.shape, self.nodes.shape[2]), dtype=dtype)
-        self.each_band(dtype, self.level, lambda rows, values: np.copyto(image[rows], values))
+        self.render_into(image, dtype)
         return image
+
+    def render_into(self, image: np.ndarray, dtype: type) -> None:
+        """Write the model, computed in a dtype, into an array of shape (height, width, n_channels)."""
+        self.each_band(dtype, self.level, lambda rows, values: np.copyto(image[rows], values, casting="same_kind"))
 
     def _interpolate(self, rows: np.ndarray, nodes: np.ndarray, spread: np.ndarray) -> np.ndarray:
         n_channels = nodes.shape[2]

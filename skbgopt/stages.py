@@ -155,7 +155,8 @@ class StagedFit:
         chosen = torch.from_numpy(rows)
         # Single precision will do: nothing is built on these fits but a choice among nine.
         fitted = stages.sample.rows(chosen).to(torch.float32)
-        return choose_smoothing(fitted, self.pixels.sample_weights[chosen].numpy(), blockings, loss, standard_errors)
+        weights, path = self.pixels.sample_weights[chosen].numpy(), self.settings.smoothings
+        return choose_smoothing(fitted, weights, blockings, loss, standard_errors, path)
 
     def on_grid(self, stages: Stages, coef: Tensor) -> np.ndarray:
         """Return the model on the grid in the units of the fit, shape (n_rows, n_columns, n_channels)."""

@@ -80,3 +80,22 @@ def test_threads_do_not_matter(colour_frame):
         torch.set_num_threads(before)
     for one, three in zip(*results, strict=True):
         np.testing.assert_array_equal(one, three)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4"])
+@pytest.mark.parametrize("grey", [True, False])
+def test_predict_writes_where_it_is_told(holed, dtype, grey):
+    """Any array of floats of the image's shape, also a view in steps; nothing else is written to."""
+    image = holed[..., 0] if grey else holed
+    model = clone(MODEL).fit(image)
+    room = np.full((2 * len(image), *image.shape[1:]), 7, dtype)
+    assert model.predict(image, out=room[::2]).base is room
+    np.testing.assert_array_equal(room[::2], model.predict(image).astype(dtype))
+    assert (room[1::2] == 7).all()
+
+
+@pytest.mark.parametrize("out", [np.zeros((3, 3)), np.zeros((80, 120), int), [[0.0]]])
+def test_predict_refuses_what_cannot_hold_the_background(holed, out):
+    """Shape, type and kind are named."""
+    with pytest.raises(ValueError, match="'out' parameter of predict must be an array of floats of shape"):
+        clone(MODEL).fit(holed).predict(holed, out=out)

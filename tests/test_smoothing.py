@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 from skbgopt import BackgroundSplineRegressor
 from skbgopt.smoothing import SMOOTHING_PATH
@@ -92,3 +93,46 @@ def test_strips_and_small_images(shape):
     model = BackgroundSplineRegressor(n_control_points=4).fit(image)
     assert model.smoothing_ in SMOOTHING_PATH
     assert np.isfinite(model.predict(image)).all()
+
+
+def drifting(k):
+    """Frame k of a series: waves on a plane that turns, with noise of its own."""
+
+    def sky(y, x):
+        return plane(np.cos(k / 5) * y + np.sin(k / 5) * x, x) + waves(y, x + k / 20)
+
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] / 120 - 1
+    return 1000 + sky(y, x) + np.random.default_rng(k).normal(0, 3, SHAPE)
+
+
+def test_a_warm_start_gives_practically_the_same_background():
+    """On frames that follow each other it differs from a cold one by a tenth of a pixel's noise at most."""
+    cold = BackgroundSplineRegressor(downscale_factor=4, n_control_points=36)
+    warm = clone(cold).set_params(warm_start=True)
+    for k in range(3):
+        image = drifting(k)
+        difference = warm.fit(image).predict(image) - cold.fit(image).predict(image)
+        assert np.sqrt(np.mean(difference**2)) < 0.1 * 3
+        assert len(warm.smoothing_path_.smoothing) == (9 if k == 0 else 3)
+
+
+def test_a_warm_start_leaves_a_wrong_choice_behind():
+    """A plane before the waves makes them stiff for a few frames only."""
+    warm = fitted_on(plane, warm_start=True)
+    cold = BackgroundSplineRegressor(downscale_factor=4, n_control_points=36).fit(drifting(1))
+    assert warm.smoothing_ > 100 * cold.smoothing_
+    assert [warm.fit(drifting(1)).smoothing_ for _ in range(4)][-1] == cold.smoothing_
+
+
+def test_a_warm_start_needs_a_fit_on_an_image_of_the_same_shape(tmp_path):
+    """After another shape, a fixed smoothing or a loaded model all smoothings are tried."""
+    image = drifting(0)[:60, :80]
+    warm = BackgroundSplineRegressor(downscale_factor=4, n_control_points=9, warm_start=True)
+    for other in (image[:, :70], image[:, :, None].repeat(2, axis=2)):
+        assert len(warm.fit(other).fit(image).smoothing_path_.smoothing) == 9
+    assert len(warm.fit(image).smoothing_path_.smoothing) < 9
+    warm.save(tmp_path / "model.npz")
+    loaded = BackgroundSplineRegressor.load(tmp_path / "model.npz")
+    assert loaded.warm_start and len(loaded.fit(image).smoothing_path_.smoothing) == 9
+    warm.set_params(smoothing=0.5).fit(image)
+    assert len(warm.set_params(smoothing="auto").fit(image).smoothing_path_.smoothing) == 9

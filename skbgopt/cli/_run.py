@@ -315,22 +315,17 @@ def _evaluate(
     """Fill both results and return the model's range; the frame's own pixels are used up."""
     say(report.heading("Full-size background model & subtracted image"))
     start = perf_counter()
-    if frame.pixels is corrected:
-        _predict_in_place(estimator, background)
-        estimator.transform(corrected, copy=False)
+    if frame.bayer_pattern is None:
+        estimator.predict(frame.pixels, out=background)
     else:
         background[...] = frame.as_in_file(estimator.predict(frame.pixels))
-        corrected[...] = frame.as_in_file(estimator.transform(frame.pixels, copy=False))
+    result = frame.as_in_file(estimator.transform(frame.pixels, copy=False))
+    if result is not corrected:
+        corrected[...] = result
     statistics = channel_statistics(background)
     for line in report.full_size(statistics, channel_statistics(corrected), perf_counter() - start):
         say(line)
     return statistics[2] - statistics[0]
-
-
-def _predict_in_place(estimator: BackgroundSplineRegressor, zeros: np.ndarray) -> None:
-    """Write the background over an image of zeros, band by band: it is what subtracting makes of it, negated."""
-    model = copy(estimator).set_params(correction="subtract", level="zero", missing_values=None)
-    np.negative(model.transform(zeros, copy=False), out=zeros)
 
 
 def _history(job: Job, role: str) -> list[str]:
