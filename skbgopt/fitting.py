@@ -15,10 +15,10 @@ from .adam import interpolate, minimize_adam
 from .control_points import grid_control_points, random_control_points
 from .losses import BackgroundLoss, EnvelopeLoss
 from .preparation import PreparedImage
-from .smoothing import SMOOTHING_PATH, SmoothingPath
+from .smoothing import SMOOTHING_PATH, SmoothingPath, choose_smoothing
 from .solvers import Callback
 from .splines import Spline, spline_basis, tail_degree
-from .stages import StagedFit, every, grid_pixels
+from .stages import StagedFit, StagedSolution, Stages, every, grid_pixels
 from .stretch import LinearCurve, MidtonesCurve
 from .uncertainty import error_coefficients
 
@@ -29,14 +29,14 @@ _NOISE_SCALE = 2.0
 _NOISE_ROUNDING = 0.1
 # Pixels over which the basis is made orthonormal; it hardly gains from more.
 _BASIS_PIXELS = 4096
-# Price of a parabola, where nobody asked for one, as a share of the price of the least bent function that is none.
-_TAIL_PRICE = 0.01
 # The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
 _STAGE_PIXELS = 8192
-# Blocks along the shorter axis and standard errors of the choice of the smoothing: at first, when nebulae still
-# reward models that follow them and only wide blocks tell, and once they are masked (docs/method.md has the table).
-_FIRST_CHOICE = ((3,), 0.5)
-_SECOND_CHOICE = ((3, 5), 0.25)
+# Blocks along the shorter axis that the smoothing is judged on. As long as nebulae reward models that follow them, only
+# wide ones tell; the verdict over all of them is for the smoothest model within a standard error of the best
+# (docs/method.md has the table).
+_WIDE_BLOCKS = 3
+_NARROW_BLOCKS = 5
+_STANDARD_ERRORS = 1.0
 
 
 @dataclass(frozen=True)
@@ -176,24 +176,15 @@ def _control_points(prepared: PreparedImage, settings: FitSettings, random_state
 
 def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
     pixels = grid_pixels(prepared, curve, _STAGE_PIXELS)
-    basis_points = every(pixels.points, _BASIS_PIXELS)
-    basis = spline_basis(centres, basis_points, settings.order, degree)
-    if settings.degree is None:
-        basis = basis.with_priced_tail(basis_points, _TAIL_PRICE)
+    basis = spline_basis(centres, every(pixels.points, _BASIS_PIXELS), settings.order, degree)
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
     stages = solver.stages(basis)
-    path, smoothing = None, settings.smoothing
-    if smoothing == "auto":
-        path = solver.choose(stages, loss, *_FIRST_CHOICE)
+    if settings.smoothing == "auto":
+        path, solution = _solve_at_best(solver, stages, loss)
         smoothing = path.choice
-    solution = solver.solve(stages, smoothing)
-    if settings.smoothing == "auto" and (solution.sky < 1).any():
-        # With the objects masked, held-out blocks are sky, and their score is that of the background alone.
-        weighed = stages.weighed(solution.sky, pixels.index)
-        path = solver.choose(weighed, solver.gentle_loss, *_SECOND_CHOICE)
-        if path.choice != smoothing:
-            smoothing = path.choice
-            solution = solver.solve(stages, smoothing)
+    else:
+        path, smoothing = None, settings.smoothing
+        solution = solver.solve(stages, smoothing)
     stages, result = solution.stages, solver.finish(solution)
     usable = prepared.usable
     level = np.median(curve.invert(solver.on_grid(stages, result.coef)[usable]), axis=0)
@@ -203,6 +194,20 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     return FittedBackground(
         spline, curve, level, smoothing, path, result.loss, result.curve, result.n_iter, objects, errors
     )
+
+
+def _solve_at_best(solver: StagedFit, stages: Stages, loss: BackgroundLoss) -> tuple[SmoothingPath, StagedSolution]:
+    """Choose the smoothing on wide blocks; with the objects that it finds masked, once more on narrower ones too."""
+    path = solver.settings.smoothings
+    judged = [solver.judge(stages, loss, _WIDE_BLOCKS)]
+    found = choose_smoothing(judged, 0.0, path)
+    solution = solver.solve(stages, found.choice)
+    if (solution.sky == 1).all():
+        return found, solution
+    weighed = stages.weighed(solution.sky, solver.pixels.index)
+    judged += [solver.judge(weighed, solver.gentle_loss, blocks) for blocks in (_WIDE_BLOCKS, _NARROW_BLOCKS)]
+    again = choose_smoothing(judged, _STANDARD_ERRORS, path)
+    return again, solution if again.choice == found.choice else solver.solve(stages, again.choice)
 
 
 def _solve_adam(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:

@@ -10,7 +10,6 @@ import torch
 
 from .folds import block_labels, diagonal_folds
 from .losses import BackgroundLoss
-from .metrics import sky_cost
 from .solvers import MMProblem, bending_penalty, minimize_mm
 
 # From almost a polynomial to almost free.
@@ -28,7 +27,7 @@ class SmoothingPath:
     smoothing : ndarray of shape (n_smoothings,)
         From the smoothest on.
     score : ndarray of shape (n_smoothings,)
-        Minus the mean cost of the held-out pixels (`skbgopt.metrics.sky_cost`).
+        Minus the mean loss of the held-out pixels.
     standard_error : ndarray of shape (n_smoothings,)
         Of the score's difference from the best, over blocks.
     best : int
@@ -68,65 +67,88 @@ class Blocking:
         return cls(labels.ravel()[index], diagonal_folds(blocks))
 
 
-def choose_smoothing(
-    fitted: MMProblem,
-    weights: np.ndarray,
-    blockings: Sequence[Blocking],
-    loss: BackgroundLoss,
-    standard_errors: float,
-    path: tuple[float, ...] = SMOOTHING_PATH,
-) -> SmoothingPath:
-    """Score each smoothing of the path on held-out blocks; take the smoothest near the best.
+@dataclass(frozen=True)
+class BlockLosses:
+    """What the held-out blocks say of each smoothing of a path.
+
+    Attributes
+    ----------
+    total : ndarray of shape (n_smoothings, n_blocks)
+        Sum over the block's pixels of weight times loss.
+    weight : ndarray of shape (n_blocks,)
+        Sum of their weights.
+    """
+
+    total: np.ndarray
+    weight: np.ndarray
+
+
+def held_out_losses(
+    problem: MMProblem,
+    blocking: Blocking,
+    fit_loss: BackgroundLoss,
+    score_loss: BackgroundLoss,
+    path: Sequence[float] = SMOOTHING_PATH,
+) -> BlockLosses:
+    """Fit each smoothing of a path without some blocks, and judge it there.
 
     Parameters
     ----------
-    fitted : MMProblem
-        On a sample of the usable reduced pixels, its weights those of the fits; its penalty does not matter.
-    weights : ndarray of shape (n_pixels, n_channels)
-        Of the pixels that are judged: objects too, though they may not be fitted. A model that masks the sky that it
-        cannot follow then loses by it.
-    blockings : sequence of Blocking
-        Ways to cut the image into blocks, over all of which the score is taken.
-    loss : BackgroundLoss
-        What is minimised on the other blocks.
-    standard_errors : float
-        The smoothest model whose score is within so many standard errors of the best is taken.
-    path : tuple of float
+    problem : MMProblem
+        On a sample of the usable reduced pixels; its penalty does not matter.
+    blocking : Blocking
+        Of these pixels.
+    fit_loss, score_loss : BackgroundLoss
+        What is minimised on the other blocks; what judges the held-out ones.
+    path : sequence of float
         Smoothings, falling.
     """
-    costs, counts = zip(*(_block_costs(fitted, weights, blocking, loss, path) for blocking in blockings), strict=True)
-    return _smoothest_near_best(
-        np.asarray(path), np.concatenate(costs, axis=1), np.concatenate(counts), standard_errors
-    )
-
-
-def _block_costs(fitted, weights, blocking, loss, path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the summed cost of each smoothing and block, and the summed weight of each block."""
     labels, n_blocks = blocking.labels, blocking.partitions[0].size
-    may_fit, may_judge = (fitted.weights.sum(dim=1) > 0).cpu().numpy(), weights.any(axis=1)
-    cost, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
+    weights = problem.weights.sum(dim=1).cpu().numpy().astype(float)
+    seen = weights > 0
+    total, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
     for folds in blocking.partitions:
         for fold in np.unique(folds):
             held_out = (folds.ravel() == fold)[labels]
-            test, train = held_out & may_judge, ~held_out & may_fit
-            if not test.any() or train.sum() < fitted.design.shape[1]:
+            test, train = held_out & seen, ~held_out & seen
+            if not test.any() or train.sum() < problem.design.shape[1]:
                 continue
-            fit, judged = (fitted.rows(torch.as_tensor(rows, device=fitted.values.device)) for rows in (train, test))
-            for k, residual in enumerate(_held_out_residuals(fit, judged, loss, path)):
-                pixel_cost = (weights[test] * sky_cost(residual / (loss.eps / 2))).sum(axis=1)
-                cost[k] += np.bincount(labels[test], pixel_cost, n_blocks)
-            count += np.bincount(labels[test], weights[test].sum(axis=1), n_blocks)
-    return cost, count
+            fitted, judged = (
+                problem.rows(torch.as_tensor(rows, device=problem.values.device)) for rows in (train, test)
+            )
+            for k, pixel_loss in enumerate(_pixel_losses(fitted, judged, fit_loss, score_loss, path)):
+                total[k] += np.bincount(labels[test], weights[test] * pixel_loss, n_blocks)
+            count += np.bincount(labels[test], weights[test], n_blocks)
+    return BlockLosses(total, count)
 
 
-def _held_out_residuals(fit, judged, loss, path) -> Iterator[np.ndarray]:
-    """Yield the residuals of the judged pixels for each smoothing, each fit started from the last."""
+def _pixel_losses(train, test, fit_loss, score_loss, path) -> Iterator[np.ndarray]:
+    """Yield the loss of each held-out pixel for each smoothing, each fit started from the last."""
     coef = gram = None
     for smoothing in path:
-        penalty = bending_penalty(smoothing, loss, fit.values.shape[1])
-        result = minimize_mm(replace(fit, penalty=penalty), loss, coef, gram, max_iter=_STEPS, tol=_TOL)
+        penalty = bending_penalty(smoothing, fit_loss, train.values.shape[1])
+        result = minimize_mm(replace(train, penalty=penalty), fit_loss, coef, gram, max_iter=_STEPS, tol=_TOL)
         coef, gram = result.coef, result.gram
-        yield (judged.values - judged.design @ coef.to(judged.design)).cpu().numpy().astype(float)
+        model = test.design @ coef.to(test.design)
+        yield score_loss.of_pixels(test.values, model, test.weights).cpu().numpy()
+
+
+def choose_smoothing(
+    losses: Sequence[BlockLosses], standard_errors: float, path: Sequence[float] = SMOOTHING_PATH
+) -> SmoothingPath:
+    """Return the scores over all blocks, however cut, and the smoothest smoothing near the best.
+
+    Parameters
+    ----------
+    losses : sequence of BlockLosses
+    standard_errors : float
+        The smoothest model whose score is within so many standard errors of the best is taken.
+    path : sequence of float
+        Those that were judged.
+    """
+    total = np.concatenate([part.total for part in losses], axis=1)
+    count = np.concatenate([part.weight for part in losses])
+    return _smoothest_near_best(np.asarray(path), total, count, standard_errors)
 
 
 def _smoothest_near_best(

@@ -18,7 +18,7 @@ References
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -183,28 +183,6 @@ class SplineBasis:
     def design(self, points: Tensor) -> Tensor:
         """Return the basis functions at the points, float64, shape (n_points, n_functions)."""
         return self._as_spline(self.kernel_map, self.tail_map)(points)
-
-    def with_priced_tail(self, points: Tensor, share: float) -> SplineBasis:
-        """Return the basis with a price on what of the tail is no plane: a share of the least energy of the others.
-
-        With a growing penalty a fit then tends to a polynomial of the tail's degree, and far later to a plane.
-
-        Parameters
-        ----------
-        points : Tensor of shape (n_points, d)
-            Those that the basis was made from.
-        share : float
-        """
-        n_tail = int((self.kernel_map == 0).all(dim=0).sum())
-        tail = Spline(self.centres, self.kernel_map[:, :n_tail], self.tail_map[:, :n_tail], self.order, self.degree)
-        plane = monomials(points, min(1, self.degree))
-        # The planes among the tail's functions first, then what is orthogonal to them.
-        turn, _ = torch.linalg.qr(tail(points).T @ plane / len(points), mode="complete")
-        n_free = min(plane.shape[1], n_tail)
-        energies = self.energies.clone()
-        energies[n_free:n_tail] = share * energies[n_tail:].min() if n_tail < len(energies) else 0.0
-        tail_map = torch.cat([self.tail_map[:, :n_tail] @ turn, self.tail_map[:, n_tail:]], dim=1)
-        return replace(self, tail_map=tail_map, energies=energies)
 
     def spline(self, coef: Tensor) -> Spline:
         """Return the spline with these coefficients in the basis, shape (n_functions, n_outputs)."""

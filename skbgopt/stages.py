@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from .losses import BackgroundLoss
 from .moving import move_control_points
 from .objects import sky_weights
 from .preparation import PreparedImage
-from .smoothing import Blocking, SmoothingPath, choose_smoothing
+from .smoothing import Blocking, BlockLosses, held_out_losses
 from .solvers import Callback, MMProblem, MMResult, anneal, bending_penalty, by_column, minimize_mm
 from .splines import SplineBasis
 from .stretch import LinearCurve, MidtonesCurve
@@ -134,29 +133,26 @@ class StagedFit:
         grid = MMProblem(on_grid, basis.energies, pixels.values.to(device), pixels.weights.to(device), 0.0, sample)
         return Stages(basis, sample, grid)
 
-    def choose(
-        self, stages: Stages, loss: BackgroundLoss, blocks_short: Sequence[int], standard_errors: float
-    ) -> SmoothingPath:
-        """Choose the smoothing by held-out blocks of the sample, cut in several ways.
+    def judge(self, stages: Stages, loss: BackgroundLoss, blocks_short: int) -> BlockLosses:
+        """Judge the smoothings by held-out blocks of the sample.
 
         Parameters
         ----------
         stages : Stages
-            Weighed as they will be fitted.
+            Weighed as they are fitted and judged.
         loss : BackgroundLoss
-        blocks_short : sequence of int
-            Blocks along the shorter axis, for each way to cut.
-        standard_errors : float
+            What is minimised.
+        blocks_short : int
+            Blocks along the shorter axis.
         """
         n_sample = len(self.pixels.index)
         rows = np.linspace(0, n_sample - 1, min(n_sample, _CHOICE_PIXELS)).round().astype(int)
-        index, shape = self.pixels.index[rows], self.prepared.usable.shape
-        blockings = [Blocking.of_grid(shape, short, index) for short in blocks_short]
-        chosen = torch.from_numpy(rows)
+        blocking = Blocking.of_grid(self.prepared.usable.shape, blocks_short, self.pixels.index[rows])
         # Single precision will do: nothing is built on these fits but a choice among nine.
-        fitted = stages.sample.rows(chosen).to(torch.float32)
-        weights, path = self.pixels.sample_weights[chosen].numpy(), self.settings.smoothings
-        return choose_smoothing(fitted, weights, blockings, loss, standard_errors, path)
+        problem = stages.sample.rows(torch.from_numpy(rows)).to(torch.float32)
+        # By the published loss, whatever is fitted: else what an extrapolation misses would have all the say.
+        terms = {field.name: getattr(self.loss, field.name) for field in fields(BackgroundLoss)}
+        return held_out_losses(problem, blocking, loss, BackgroundLoss(**terms), self.settings.smoothings)
 
     def on_grid(self, stages: Stages, coef: Tensor) -> np.ndarray:
         """Return the model on the grid in the units of the fit, shape (n_rows, n_columns, n_channels)."""

@@ -195,23 +195,3 @@ def test_points_on_one_line_give_a_smaller_tail():
     basis = spline_basis(line[::10], line, 3, 1)
     assert torch.isfinite(basis.design(line)).all()
     assert (basis.energies == 0).sum() == 2
-
-
-@pytest.mark.parametrize("order", [2, 4])
-def test_a_priced_tail_spans_the_same_splines_and_prices_all_but_planes(order):
-    """The functions stay orthonormal and span the same; only planes are free, a parabola costs a share of the least."""
-    rng = np.random.default_rng(order)
-    points, centres = (torch.from_numpy(rng.uniform(-1, 1, (n, 2))) for n in (400, 16))
-    plain = spline_basis(centres, points, order, order // 2)
-    priced = plain.with_priced_tail(points, 0.01)
-    before, after = plain.design(points), priced.design(points)
-    torch.testing.assert_close(after.T @ after / len(points), torch.eye(plain.n_functions).double(), atol=1e-8, rtol=0)
-    torch.testing.assert_close(before @ (before.T @ after) / len(points), after, atol=1e-7, rtol=0)
-    assert (priced.energies == 0).sum() == 3
-    in_plane = after[:, priced.energies == 0]
-    plane = 2 + points @ torch.tensor([[0.5], [-3.0]]).double()
-    torch.testing.assert_close(in_plane @ (in_plane.T @ plane) / len(points), plane, atol=1e-7, rtol=0)
-    bent = plain.energies[plain.energies > 0].min()
-    others = priced.energies[(priced.energies > 0) & (priced.energies < bent)]
-    torch.testing.assert_close(others, torch.full_like(others, float(0.01 * bent)))
-    assert len(others) == (3 if order == 4 else 0)
