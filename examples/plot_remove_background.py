@@ -6,8 +6,7 @@ A small galaxy under moonlight: fit the background, look at it, remove it, and c
 frame comes with.
 """
 
-from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
-from skbgopt.plotting import before_after_figure
+from skbgopt import BackgroundDisplay, BackgroundSplineRegressor, gradient_left, make_sky_image
 
 frame = make_sky_image("galaxy", shape=(600, 900), random_state=0)
 
@@ -15,7 +14,6 @@ frame = make_sky_image("galaxy", shape=(600, 900), random_state=0)
 # The empty border of the frame holds exact zeros, which are left out without being told.
 model = BackgroundSplineRegressor().fit(frame.image)
 background = model.predict(frame.image)
-corrected = model.transform(frame.image)
 
 # %%
 # What is left of the gradient, as a share of what was there.
@@ -23,4 +21,5 @@ print(f"smoothing chosen: {model.smoothing_:g}")
 print(f"gradient left: {gradient_left(background, frame.background, frame.mask):.3f}")
 
 # %%
-figure = before_after_figure(frame.image, background, corrected)
+# The image without its background is ``model.transform(frame.image)``, which the display takes for itself.
+display = BackgroundDisplay.from_estimator(model, frame.image)

@@ -26,6 +26,13 @@ _HOMES = {
     "write_image": "io",
     "ImageFormatError": "io",
     "gradient_left": "metrics",
+    "BackgroundDisplay": "plotting",
+    "ControlPointsDisplay": "plotting",
+    "LossCurveDisplay": "plotting",
+    "ResidualDisplay": "plotting",
+    "SmoothingPathDisplay": "plotting",
+    "StretchDisplay": "plotting",
+    "UncertaintyDisplay": "plotting",
 }
 
 __all__ = [*_HOMES, "__version__"]
@@ -42,6 +49,13 @@ if TYPE_CHECKING:  # what __getattr__ finds, for those who read types
     from .model_selection import ImageBlockKFold as ImageBlockKFold
     from .model_selection import background_objective as background_objective
     from .model_selection import cross_val_score_image as cross_val_score_image
+    from .plotting import BackgroundDisplay as BackgroundDisplay
+    from .plotting import ControlPointsDisplay as ControlPointsDisplay
+    from .plotting import LossCurveDisplay as LossCurveDisplay
+    from .plotting import ResidualDisplay as ResidualDisplay
+    from .plotting import SmoothingPathDisplay as SmoothingPathDisplay
+    from .plotting import StretchDisplay as StretchDisplay
+    from .plotting import UncertaintyDisplay as UncertaintyDisplay
     from .reduction import BlockReducer as BlockReducer
     from .regression import PolyharmonicSplineRegressor as PolyharmonicSplineRegressor
     from .sources import SourceMasker as SourceMasker

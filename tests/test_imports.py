@@ -135,7 +135,7 @@ def test_nothing_of_the_tests_or_the_command_is_imported_by_the_library():
     assert {name for name in importers_of("skbgopt.cli") if not name.startswith("skbgopt.cli")} == set()
 
 
-@pytest.mark.parametrize("module", ["skbgopt", "skbgopt.cli", "skbgopt.io", "skbgopt.datasets"])
+@pytest.mark.parametrize("module", ["skbgopt", "skbgopt.cli", "skbgopt.io", "skbgopt.datasets", "skbgopt.plotting"])
 @pytest.mark.parametrize("heavy", ["torch", "matplotlib", "optuna"])
 def test_importing_does_not_load_what_is_heavy(module, heavy):
     """So that the command's help answers at once."""

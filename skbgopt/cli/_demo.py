@@ -58,7 +58,7 @@ def _made_frame(output_dir: Path, quiet: bool) -> None:
         write_image(path, frame.image, overwrite=True, history=["made by skbgopt demo"])
         removal = _remove(path, output_dir, quiet)
         lines.append(_result(path, removal, frame))
-    _draw(removal, output_dir, "frame", excluded=frame.mask)
+    _draw(removal, output_dir, "frame")
     click.echo("\n" + "\n".join(lines))
 
 
@@ -83,12 +83,12 @@ def _result(path: Path, removal: Removal, frame: Bunch) -> str:
     )
 
 
-def _draw(removal: Removal, output_dir: Path, name: str, excluded=None) -> None:
+def _draw(removal: Removal, output_dir: Path, name: str) -> None:
     from skbgopt.cli._run import save_figure
-    from skbgopt.plotting import before_after_figure
+    from skbgopt.plotting import BackgroundDisplay
 
-    figure = before_after_figure(removal.image, removal.background, removal.corrected, excluded=excluded)
-    save_figure(figure, output_dir / f"{name}_before_model_after.png", click.echo)
+    display = BackgroundDisplay(removal.image, removal.background, removal.corrected).plot()
+    save_figure(display.figure_, output_dir / f"{name}_before_model_after.png", click.echo)
 
 
 def _name(path: Path) -> str:

@@ -167,7 +167,7 @@ def fit_model(job: Job) -> BackgroundSplineRegressor:
 
 def run_preview(job: Job, say: report.Say) -> Path:
     """Write a picture of what would be fitted."""
-    from skbgopt.plotting import preview_figure
+    from skbgopt.plotting import StretchDisplay
 
     estimator = job.estimator()
     source = open_input(job.input_path, job.hdu)
@@ -176,9 +176,10 @@ def run_preview(job: Job, say: report.Say) -> Path:
     check_targets([target], job.sources, overwrite=job.overwrite)
     check_memory(source, mask, job.max_memory, in_bands=False, compress=False)
     prepared = _prepare(job, make_frame(*source.read(), mask), estimator, say)
-    figure = preview_figure(prepared, estimator.threshold_min, estimator.threshold_max)
+    thresholds = (estimator.threshold_min, estimator.threshold_max)
+    display = StretchDisplay.from_prepared(prepared, thresholds).plot()
     say(report.heading("Saving preview"))
-    save_figure(figure, target, say)
+    save_figure(display.figure_, target, say)
     return target
 
 
