@@ -54,4 +54,4 @@ bench-quality: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/bench_quality.py $(BENCH_OPTIONS)
 
 clean:
-	rm -rf $(VENV) $(DEMO_DIR) docs/_build docs/auto_examples docs/reference docs/sg_execution_times.rst build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) $(DEMO_DIR) docs/_build docs/auto_examples docs/reference build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

@@ -34,6 +34,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "show_signature": False,
+    "write_computation_times": False,
     "min_reported_time": 1,
     "show_memory": False,
 }
