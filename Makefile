@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 IMAGE ?=
 DEMO_DIR ?= demo
 
-.PHONY: demo test test-fast lint fuzz bench bench-solvers bench-quality bench-rivals clean help
+.PHONY: demo test test-fast lint docs fuzz bench bench-solvers bench-quality bench-rivals clean help
 
 help:
 	@echo "make demo [IMAGE=path]  remove the background of a made frame (or of yours) into $(DEMO_DIR)/"
 	@echo "make test               lint, type check and all tests"
+	@echo "make docs               the pages with the gallery, in docs/_build/html"
 	@echo "make fuzz               the property tests with FUZZ_EXAMPLES=1000 examples each, and 20 minutes of bad files"
 	@echo "make bench              seconds and memory at 2, 20 and 60 megapixels, beside what else is installed"
 	@echo "make bench-solvers      losses and speed of the two solvers, in one run"
@@ -37,6 +38,9 @@ lint: $(VENV)/installed
 test-fast: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --cov
 
+docs: $(VENV)/installed
+	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html
+
 fuzz: $(VENV)/installed
 	HYPOTHESIS_PROFILE=fuzz OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/properties
 	$(BIN)/python -m tests.fuzz.fuzz_files --minutes 20
@@ -60,4 +64,4 @@ bench-rivals: $(VENV)/installed
 	command -v siril-cli || apt-get install -y siril || echo "missing: Siril, best 1.2 or later (install it as root)"
 
 clean:
-	rm -rf $(VENV) $(DEMO_DIR) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage
+	rm -rf $(VENV) $(DEMO_DIR) docs/_build docs/auto_examples docs/reference build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage

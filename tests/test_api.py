@@ -8,11 +8,14 @@ import pytest
 from numpydoc.validate import validate
 
 import skbgopt
-from skbgopt import testing
+from skbgopt import model_selection, testing
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 PUBLIC = {
-    f"{module.__name__}.{name}": getattr(module, name) for module in (skbgopt, testing) for name in module.__all__
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (skbgopt, model_selection, testing)
+    for name in module.__all__
+    if module is skbgopt or name not in skbgopt.__all__
 }
 DOCUMENTED = {name: thing for name, thing in PUBLIC.items() if not isinstance(thing, str)}
 # No docstring; no or a long summary, one that does not begin with a capital or end with a period, or that is indented;

@@ -1,0 +1,138 @@
+"""The commands and scripts of README and of the guide run as they stand there."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from skbgopt import BackgroundSplineRegressor, make_sky_image, write_image
+from skbgopt.cli import command_line
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "docs" / "index.md",
+    *sorted((ROOT / "docs" / "guide").glob("*.md")),
+    *sorted((ROOT / "docs" / "howto").glob("*.md")),
+]
+FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+# What is no language is a directive of the pages; texts are read, not run.
+NOT_RUN = ("text", "toml")
+SHAPE = (96, 144)
+
+
+def blocks(page):
+    """Language and text of the fenced blocks of a page, in order; what runs in two processes there runs in one here."""
+    text = re.sub(r"(--jobs |n_jobs=)2", r"\g<1>1", page.read_text())
+    found = [(language, textwrap.dedent(text)) for _, language, text in FENCE.findall(text)]
+    return [(language, text) for language, text in found if not language.startswith("{")]
+
+
+def commands(text):
+    """The commands of a block of shell, as lists of words without their comments."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+@pytest.fixture
+def night(tmp_path, monkeypatch):
+    """The files that the pages name, in the current directory, small; and no settings of the user."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("click.get_app_dir", lambda name: str(tmp_path / "no settings" / name))
+    frame = make_sky_image("galaxy", shape=SHAPE, random_state=0)
+    for name in ("stack.fits", "stack.xisf", "landscape.xisf", "mosaic.fits"):
+        write_image(tmp_path / name, frame.image)
+    for name in ("mask.fits", "mask.xisf"):
+        write_image(tmp_path / name, (~frame.mask).astype(np.float32))
+    (tmp_path / "path" / "to").mkdir(parents=True)
+    shutil.copy(tmp_path / "stack.fits", tmp_path / "path" / "to" / "yours")
+    (tmp_path / "lights").mkdir()
+    for k in range(2):
+        write_image(tmp_path / "lights" / f"{k}.fits", make_sky_image("galaxy", shape=SHAPE, random_state=k).image)
+    BackgroundSplineRegressor(smoothing=1e-4).fit(frame.image).save(tmp_path / "night.npz")
+    return tmp_path
+
+
+@pytest.fixture
+def venv(tmp_path):
+    """What make takes for an environment that is set up, whose skbgopt is this one and makes small demos."""
+    folder = tmp_path / "venv"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "installed").touch()
+    script = (
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        f"from skbgopt.cli import _demo, main\n_demo._SHAPE = {SHAPE}\nmain()\n"
+    )
+    (folder / "bin" / "skbgopt").write_text(script)
+    (folder / "bin" / "skbgopt").chmod(0o755)
+    return folder
+
+
+def run_skbgopt(words):
+    """Run the command in this process."""
+    result = CliRunner().invoke(command_line, words)
+    assert result.exit_code == 0, (words, result.output)
+
+
+def run_make(words, venv):
+    """Make the demo; of what takes minutes see that make knows how."""
+    here = Path.cwd()
+    image = [f"IMAGE={here / word[6:]}" for word in words if word.startswith("IMAGE=")]
+    options = [*(word for word in words if not word.startswith("IMAGE=")), *image, f"VENV={venv}"]
+    dry = [] if words[0] == "demo" else ["--dry-run"]
+    subprocess.run(["make", "-C", ROOT, *dry, *options, f"DEMO_DIR={here / 'demo'}"], check=True, capture_output=True)
+    if words[0] == "demo":
+        assert list((here / "demo").glob("*_before_model_after.png"))
+
+
+def run_pip(words):
+    """See that the package could be installed, without the network and without doing so."""
+    assert words == ["install", "."]
+    how = ["--dry-run", "--no-index", "--no-deps", "--no-build-isolation", "--ignore-installed"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *how, ROOT], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_shows_runs(page, night, venv):
+    """Every command ends with 0 and every script runs, one after the other in one directory."""
+    names = {}
+    for language, text in blocks(page):
+        if language == "python":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                exec(compile(text, str(page), "exec"), names)
+        elif language == "sh":
+            for program, *words in commands(text):
+                {"skbgopt": run_skbgopt, "make": lambda words: run_make(words, venv), "pip": run_pip}[program](words)
+        else:
+            assert language in NOT_RUN, f"{page.name} has a block in {language or 'no language'}"
+
+
+def test_readme_shows_what_a_reader_looks_for():
+    """A picture, a script of ten lines at most, commands, a table with the command that makes it, and whom to cite."""
+    text = (ROOT / "README.md").read_text()
+    scripts = [block for language, block in blocks(ROOT / "README.md") if language == "python"]
+    assert all(len(script.splitlines()) <= 10 for script in scripts)
+    pictures = re.findall(r"!\[.+?\]\((.+?)\)", text)
+    assert pictures
+    assert all((ROOT / path).stat().st_size < 500_000 for path in pictures)
+    for word in ("skbgopt remove", "make bench-quality", "Sergio Díaz", "GPL-3.0-or-later"):
+        assert word in text
+    for target in re.findall(r"\]\((?!http)(.+?)\)", text):
+        assert (ROOT / target).exists(), target
+
+
+def test_the_picture_is_made_by_its_script(tmp_path):
+    """The script that makes the picture of README runs."""
+    command = [sys.executable, ROOT / "docs" / "make_images.py", "--rows", "80", "--output-dir", tmp_path]
+    subprocess.run(command, check=True, capture_output=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["before_model_after.png"]
