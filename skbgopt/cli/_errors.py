@@ -115,8 +115,13 @@ def _warnings_as_lines() -> Iterator[None]:
     # astropy puts a hook of its own in place when it is imported; ours has to come after it.
     import astropy  # noqa: F401
 
+    said = set()
+
     def show(message, category, filename, lineno, file=None, line=None):
-        complain(f"warning: {one_line(str(message))}", logging.WARNING)
+        text = one_line(str(message))
+        if text not in said:
+            said.add(text)
+            complain(f"warning: {text}", logging.WARNING)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

@@ -34,6 +34,11 @@ class XisfParts:
     file_elements: list[Element] = field(default_factory=list)
     """Properties of the Metadata element that the writer does not set itself."""
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The values of black and white, if the file names any."""
+        return bounds_of(self.attributes.get("bounds", ""))
+
 
 @dataclass
 class TiffTags:
@@ -117,6 +122,15 @@ class StoredImage:
         """Bytes of the pixels in memory."""
         assert self.metadata.dtype is not None
         return math.prod(self.shape) * self.metadata.dtype.itemsize
+
+
+def bounds_of(text: str) -> tuple[float, float] | None:
+    """Return the two numbers of the bounds of an XISF image; None if they are none."""
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        return None
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
 def bayer_pattern_of(card: Callable[[str], object], *others: object, path: Path) -> str | None:

@@ -26,7 +26,7 @@ from skbgopt.io._convert import fits_header, keyword_texts, name_of, xisf_parts
 from skbgopt.io._convert import xisf_tag as _tag
 from skbgopt.io._errors import ImageFormatError, check_declared_size, decoding
 from skbgopt.io._layout import check_channels, check_shape, native
-from skbgopt.io._metadata import ImageMetadata, StoredImage, XisfParts, bayer_pattern_of
+from skbgopt.io._metadata import ImageMetadata, StoredImage, XisfParts, bayer_pattern_of, bounds_of
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -289,19 +289,11 @@ def _usual_bounds(metadata: ImageMetadata, pixels: np.ndarray) -> str:
 
 def _true_bounds(bounds: str, pixels: np.ndarray) -> str:
     """Widen the bounds until they hold every finite pixel: PixInsight cuts off what lies outside."""
-    low, high = _numbers(bounds) or (0.0, 1.0)
+    low, high = bounds_of(bounds) or (0.0, 1.0)
     finite = np.isfinite(pixels)
     low = np.min(pixels, where=finite, initial=low)
     high = np.max(pixels, where=finite, initial=high)
     return f"{float(low):.17g}:{float(high):.17g}"
-
-
-def _numbers(bounds: str) -> tuple[float, float] | None:
-    try:
-        low, high = map(float, bounds.split(":"))
-    except ValueError:
-        return None
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
 def _amend_header(
