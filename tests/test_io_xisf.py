@@ -96,8 +96,8 @@ def test_attached_data_blocks_move_into_the_header(tmp_path):
 
 
 def test_what_is_lost_is_named_once(tmp_path):
-    """One warning names the blocks that cannot be decoded and the other images."""
-    inside = """<Property id="bad" type="F64Vector" length="9" location="attachment:8264:9" compression="no:9"/>"""
+    """One warning names the blocks that are not in the file and the other images."""
+    inside = """<Property id="bad" type="F64Vector" length="9" location="attachment:8264:99"/>"""
     listed = " ".join(f'{name}="{value}"' for name, value in ATTRIBUTES.items())
     other = f"""<Metadata/><Image id="second" {listed} location="attachment:1:1"/>"""
     pixels = np.moveaxis(IMAGE, -1, 0).tobytes()
@@ -169,7 +169,7 @@ def test_keywords_become_cards(tmp_path):
     rows = {
         "PIXELS": ("1.50000000000000000", 1.5), "TEXT": ("'007'", "007"), "BARE": ("M 94", "M 94"),
         "YES": ("T", True), "QUOTE": ("'it''s'", "it's"), "EMPTY": ("", None),
-        "LONG": ("'" + "x" * 99 + "'", "x" * 99), "LONGKEYWORD": ("3.5", "3.5"),
+        "LONG": ("'" + "x" * 99 + "'", "x" * 99), "LONGKEYWORD": ("3.5", 3.5), "LONG TEXT": ("'3.5'", "3.5"),
         "UMLAUT": ("'\u00fc'", "\\xfc"),
     }  # fmt: skip
     inside = "".join(

@@ -127,8 +127,10 @@ def _warnings_as_lines(said: list[str]) -> Iterator[None]:
     import astropy  # noqa: F401
 
     def show(message, category, filename, lineno, file=None, line=None):
-        said.append(one_line(str(message)))
-        complain(f"warning: {said[-1]}", logging.WARNING)
+        text = one_line(str(message))
+        if text not in said:
+            said.append(text)
+            complain(f"warning: {text}", logging.WARNING)
 
     with warnings.catch_warnings():
         warnings.showwarning = show

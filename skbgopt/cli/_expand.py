@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from glob import glob, has_magic
+from glob import has_magic
 from pathlib import Path
 
 from skbgopt.cli._outputs import split_suffix
@@ -21,7 +21,7 @@ def input_files(inputs: Iterable[str]) -> list[Path]:
     inputs : iterable of str
         Files; directories (the images in them); patterns, ``**`` for any depth; ``@list.txt``, which holds any of
         these, one a line, empty lines and those that begin with "#" left out. Directories and patterns leave out
-        hidden files and the results of earlier runs.
+        hidden files and the results of earlier runs; ``**`` leaves out hidden directories and links to directories.
 
     Raises
     ------
@@ -50,9 +50,18 @@ def _expand(item: str) -> Iterator[Path]:
     elif path.is_dir():
         yield from _images(item, sorted(path.iterdir()))
     elif has_magic(item) and not path.exists():
-        yield from _images(item, sorted(map(Path, glob(item, recursive=True))))
+        yield from _images(item, sorted(_matching(item)))
     else:
         yield path
+
+
+def _matching(pattern: str) -> Iterator[Path]:
+    """Yield what a pattern matches; pathlib's ``**`` follows no links, which could lead round in circles for ever."""
+    path = Path(pattern)
+    path = path / "*" if path.name == "**" else path
+    for found in Path(path.anchor).glob(str(path.relative_to(path.anchor))):
+        if not any(part.startswith(".") for part in set(found.parts) - {".", "..", *path.parts}):
+            yield found
 
 
 def _images(item: str, found: list[Path]) -> list[Path]:

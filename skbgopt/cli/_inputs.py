@@ -111,12 +111,16 @@ def _read_weights(stored: StoredImage, shape: tuple[int, ...]) -> np.ndarray:
             f"A mask must have the image's height and width and one channel or as many as the image, "
             f"{_size(shape)}, but {path} has {_size(stored.shape)}: make it from this image."
         )
-    weights = _zero_to_one(stored.read()[0], path)
+    weights = _zero_to_one(*stored.read(), path)
     # In double precision the mean of equal channels is what each of them is.
     return weights.mean(axis=2, dtype=float).astype(weights.dtype) if channels and len(shape) == 2 else weights
 
 
-def _zero_to_one(mask: np.ndarray, path: Path) -> np.ndarray:
+def _zero_to_one(mask: np.ndarray, metadata: ImageMetadata, path: Path) -> np.ndarray:
+    bounds = None if metadata.xisf is None else metadata.xisf.bounds
+    if mask.dtype.kind == "f" and mask.max() > 1 and bounds is not None and bounds[0] < bounds[1]:
+        # XISF says what is black and what is white.
+        mask = (mask - mask.dtype.type(bounds[0])) / mask.dtype.type(bounds[1] - bounds[0])
     if mask.dtype.kind in "iu":
         mask = mask.astype(np.float32) / np.float32(np.iinfo(mask.dtype).max)
     low, high = mask.min(), mask.max()

@@ -49,6 +49,7 @@ def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite
     if len({os.path.realpath(target) for target in targets}) < len(targets):
         raise ValueError(f"Two outputs have the same path: {', '.join(map(str, targets))}: rename one.")
     for target in targets:
+        _check_link(target)
         if len(os.fsencode(target.name)) > _LONGEST_NAME:
             raise OSError(errno.ENAMETOOLONG, "The name of the output is too long", str(target))
         if any(_is_same(target, source) for source in sources):
@@ -74,6 +75,15 @@ def _is_same(target: Path, source: Path) -> bool:
     return target.exists() and source.exists() and os.path.samefile(target, source)
 
 
+def _check_link(target: Path) -> None:
+    """A link to a file that does not exist is followed as well, but makes no directory and has an end."""
+    behind = Path(os.path.realpath(target))
+    if behind.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(target))
+    if target.is_symlink() and not behind.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "The output is a link into a directory that does not exist", str(target))
+
+
 def _check_directory(directory: Path) -> None:
     existing = directory
     while not existing.exists() and existing != existing.parent:
@@ -88,8 +98,16 @@ def _check_directory(directory: Path) -> None:
 def all_or_none(targets: Iterable[Path], prefix: str = ".skbgopt-") -> Iterator[dict[Path, Path]]:
     """Give for each target a path to write to; the files take the targets' places if the block succeeds.
 
-    They are made in a directory beside them, whose name begins with the prefix.
+    They are made in a directory beside them, whose name begins with the prefix. A symbolic link is followed, so that
+    it survives and the file behind it is replaced.
     """
+    behind = {target: Path(os.path.realpath(target)) for target in targets}
+    with _all_or_none(behind.values(), prefix) as staged:
+        yield {target: staged[path] for target, path in behind.items()}
+
+
+@contextmanager
+def _all_or_none(targets: Iterable[Path], prefix: str) -> Iterator[dict[Path, Path]]:
     targets = list(targets)
     with ExitStack() as stack:
         staging: dict[Path, Path] = {}

@@ -135,5 +135,6 @@ def write_image(
             f"Got {type(metadata).__name__} instead; pass what read_image returned."
         )
     write = getattr(import_module(file_format.module), f"write_{file_format.name}")
+    import_module("skbgopt.io._convert").warn_of_losses(metadata, file_format.name)
     with replacing(path, overwrite=overwrite) as temporary:
         write(temporary, pixels, metadata, extra, compress=compress)

@@ -17,7 +17,10 @@ import lz4.block
 import numpy as np
 import zstandard
 
-from skbgopt.io._errors import ImageFormatError, check_declared_size
+from skbgopt.io._errors import DEFLATE_RATIO, LZ4_RATIO, ZSTD_RATIO, ImageFormatError, check_declared_size
+
+_RATIOS = {"zlib": DEFLATE_RATIO, "lz4": LZ4_RATIO, "lz4hc": LZ4_RATIO, "zstd": ZSTD_RATIO}
+_BYTES_AT_ONCE = 1 << 20
 
 
 class Codec(NamedTuple):
@@ -47,7 +50,7 @@ def packing_of(element: Element) -> Codec | None:
         raise ValueError(f"compression {described!r} names no size of the items that were shuffled")
     if len(sizes) != 1 + bool(plus):
         raise ValueError(f"compression {described!r} names {len(sizes)} sizes")
-    if name not in ("zlib", "lz4", "lz4hc", "zstd"):
+    if name not in _RATIOS:
         raise ValueError(f"Unimplemented compression codec {name!r}")
     parts = [tuple(map(_natural, part.split(","))) for part in element.get("subblocks", "").split(":") if part]
     if any(len(part) != 2 for part in parts) or (parts and sum(part[1] for part in parts) != sizes[0]):
@@ -90,11 +93,11 @@ def unpacked_size(element: Element, path: Path) -> int:
     """
     codec, position = packing_of(element), position_of(element)
     if position is None:
-        return codec.size if codec is not None else len(_packed(element, path))
+        return codec.size if codec is not None else len(packed_block(element, path))
     first, length = position
     check_declared_size(path, length, os.path.getsize(path) - first)
     if codec is not None:
-        check_declared_size(path, codec.size, length * (2**15 if codec.name == "zstd" else 1100) + 100)
+        check_declared_size(path, codec.size, length, _RATIOS[codec.name])
     return length if codec is None else codec.size
 
 
@@ -104,7 +107,7 @@ def read_block(element: Element, path: Path) -> bytes:
     if element.get("location") == "embedded":
         element = next(child for child in element if child.tag.endswith("}Data"))
     codec, size = packing_of(element), unpacked_size(element, path)
-    packed = _packed(element, path)
+    packed = packed_block(element, path)
     if codec is None:
         return packed
     content, at = b"", 0
@@ -114,9 +117,11 @@ def read_block(element: Element, path: Path) -> bytes:
     return _unshuffled(content, codec.item_size) if codec.item_size > 1 else content
 
 
-def _packed(element: Element, path: Path) -> bytes:
+def packed_block(element: Element, path: Path) -> bytes:
+    """Return the bytes of a data block as they are stored."""
     position = position_of(element)
     if position is not None:
+        check_declared_size(path, position[1], os.path.getsize(path) - position[0])
         with open(path, "rb") as file:
             file.seek(position[0])
             return file.read(position[1])
@@ -134,10 +139,13 @@ def _unpack(name: str, packed: bytes, size: int) -> bytes:
         # One byte more than declared shows that there is more.
         content = zlib.decompressobj().decompress(packed, size + 1)
     elif name == "zstd":
-        # A size in the frame would be allocated whatever the limit.
-        if zstandard.frame_content_size(packed) > size:
-            raise ValueError("a compressed block is larger than declared")
-        content = zstandard.ZstdDecompressor().decompress(packed, max_output_size=size)
+        # Part by part: otherwise what is declared, here or in the frame, would be allocated before it is there.
+        parts, left = [], size + 1
+        with zstandard.ZstdDecompressor().stream_reader(packed) as reader:
+            while left > 0 and (part := reader.read(min(left, _BYTES_AT_ONCE))):
+                parts.append(part)
+                left -= len(part)
+        content = b"".join(parts)
     else:
         content = lz4.block.decompress(packed, uncompressed_size=size)
     if len(content) != size:

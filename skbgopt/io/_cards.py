@@ -133,6 +133,20 @@ def merge(header: fits.Header, extra: fits.Header) -> None:
             _replace(header, card)
 
 
+def append_all(header: fits.Header, cards: fits.Header) -> None:
+    """Append cards one by one, as they are; astropy's own ways merge repeated ones and reorder the comments."""
+    for card in cards.cards:
+        header.append(card, end=True)
+
+
+def filled(header: fits.Header, room: int) -> bytes:
+    """Return the bytes of a header with blank cards before its end; they stand for cards that it lost."""
+    content = header.tostring().encode("ascii")
+    if len(content) > room:
+        raise RuntimeError(f"The header needs {len(content)} bytes, {room} are reserved: set fewer cards.")
+    return content if len(content) == room else content.rstrip()[:-3].ljust(room - _CARD_LENGTH) + b"END".ljust(80)
+
+
 def _replace(header: fits.Header, card: fits.Card) -> None:
     # The card itself and not its value, whose last digits astropy would cut off.
     card = copy.copy(card)
@@ -181,7 +195,7 @@ def from_keyword_texts(texts: Iterable[KeywordText]) -> fits.Header:
                     # Blanks before a line of text indent it.
                     parts = (value.strip(chr(39)), comment)
                     add_commentary(header, keyword, " ".join(filter(None, parts)).rstrip())
-                elif len(keyword) <= 8 and not _KEYWORD.fullmatch(keyword):
+                elif len(keyword) <= 8 and " " not in keyword and not _KEYWORD.fullmatch(keyword):
                     lost.append(printable(name))
                 elif not is_structural(keyword):
                     card = _card_of(keyword, value.strip(), printable(comment))
@@ -197,9 +211,12 @@ def from_keyword_texts(texts: Iterable[KeywordText]) -> fits.Header:
 
 
 def _card_of(keyword: str, value: str, comment: str) -> fits.Card:
-    if _NUMBER.fullmatch(value) and len(keyword) <= 8:
+    is_long = not _KEYWORD.fullmatch(keyword)
+    if _NUMBER.fullmatch(value):
         # From its text, so that the number keeps all its digits; astropy cuts numbers to 20 characters.
-        return fits.Card.fromstring(f"{keyword:<8}= {value:>20} / {comment}"[:80])
+        text = f"HIERARCH {keyword} = {value}" if is_long else f"{keyword:<8}= {value:>20}"
+        return fits.Card.fromstring(f"{text} / {comment}"[:_CARD_LENGTH] if comment else text)
+    keyword = f"HIERARCH {keyword}" if is_long else keyword
     if value in ("T", "F"):
         return fits.Card(keyword, value == "T", comment)
     if value.startswith("'"):

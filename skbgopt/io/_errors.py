@@ -6,14 +6,17 @@ import errno
 import gzip
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 # What the FITS standard allows.
 _MOST_COUNTED = 999
-# No codec of the three formats shrinks pixels further: zlib ends at 1032, zstd near 2**15.
-_HIGHEST_COMPRESSION_RATIO = 2**15
+_CARD, _BLOCK = 80, 2880
+# astropy needs several seconds for more.
+_MOST_HEADER_BYTES = 4 * 2**20
+# How far a codec can shrink a block at the most: zlib and gzip, lz4, those of FITS for runs of equal pixels, zstd.
+DEFLATE_RATIO, LZ4_RATIO, RUNS_RATIO, ZSTD_RATIO = 1100, 260, 2**13, 2**15
 
 
 class ImageFormatError(ValueError):
@@ -27,6 +30,9 @@ def decoding(path: Path, format_name: str) -> Iterator[None]:
         yield
     except ImageFormatError:
         raise
+    except MemoryError as error:
+        # Sizes that the file cannot hold are refused before, so that this is a large image and no damage.
+        raise MemoryError(f"{path} does not fit into the memory that there is; give more, or cut it.") from error
     except Exception as error:
         # The operating system's own errors carry a number; decoders raise a bare OSError for bad content, and
         # make the system complain about positions that cannot be.
@@ -39,12 +45,13 @@ def decoding(path: Path, format_name: str) -> Iterator[None]:
         ) from error
 
 
-def check_declared_size(path: Path, declared: int, stored: int | None = None) -> None:
+def check_declared_size(path: Path, declared: int, stored: int | None = None, ratio: int = 1) -> None:
     """Refuse a header that declares more bytes of pixels than its file can hold, before they are allocated.
 
-    `stored` is the number of bytes present of an uncompressed image, None for a compressed one.
+    `stored` is the number of bytes that are present, by default all of the file, and `ratio` how far their codec
+    can have shrunk them.
     """
-    largest = os.path.getsize(path) * _HIGHEST_COMPRESSION_RATIO if stored is None else stored
+    largest = (os.path.getsize(path) if stored is None else stored) * ratio
     if declared > largest:
         raise ImageFormatError(
             f"read_image found {path} truncated or damaged: its header declares {declared} bytes of pixels, "
@@ -52,16 +59,32 @@ def check_declared_size(path: Path, declared: int, stored: int | None = None) ->
         )
 
 
-def check_counts(path: Path, start: int) -> None:
-    """Refuse a FITS header that declares more axes or fields than the standard allows: astropy counts to them."""
+@contextmanager
+def header_checks(path: Path) -> Iterator[Callable[[int], None]]:
+    """Yield a function that looks at a FITS header before astropy does.
+
+    Of the byte at which a header begins, none before the last one; it raises ValueError if there are more axes or
+    fields than the standard allows, to which astropy counts, or if all headers so far are longer than it can bear.
+    """
     with open(path, "rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
+        # One file for all headers: to go back in a gzipped one means to unpack it from its beginning.
         file = gzip.GzipFile(fileobj=raw) if packed else raw
-        file.seek(start)
-        for card in iter(lambda: file.read(80), b""):
-            declared = re.match(rb"(Z?NAXIS|TFIELDS) *=\s*\+?(\d+)", card)
-            if declared is not None and int(declared[2]) > _MOST_COUNTED:
-                raise ValueError(f"{declared[1].decode()} is {int(declared[2])}")
-            if card.startswith(b"END "):
-                return
+        n_bytes = 0
+
+        def check(start: int) -> None:
+            nonlocal n_bytes
+            file.seek(start)
+            for card in iter(lambda: file.read(_CARD), b""):
+                n_bytes += _CARD
+                if n_bytes > _MOST_HEADER_BYTES:
+                    raise ValueError(f"its headers are longer than {_MOST_HEADER_BYTES} bytes")
+                declared = re.match(rb"(Z?NAXIS|TFIELDS) *=\s*\+?(\d+)", card)
+                if declared is not None and int(declared[2]) > _MOST_COUNTED:
+                    raise ValueError(f"{declared[1].decode()} is {int(declared[2])}")
+                if card.startswith(b"END "):
+                    break
+            n_bytes += -n_bytes % _BLOCK
+
+        yield check

@@ -4,45 +4,54 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
-from skbgopt.io._cards import merge, repaired
+from skbgopt.io._cards import append_all, merge, repaired
 from skbgopt.io._convert import fits_header, inherit_cards
-from skbgopt.io._errors import ImageFormatError, check_counts, check_declared_size, decoding
+from skbgopt.io._errors import (
+    DEFLATE_RATIO,
+    RUNS_RATIO,
+    ImageFormatError,
+    check_declared_size,
+    decoding,
+    header_checks,
+)
 from skbgopt.io._layout import check_shape, from_file_axes, from_file_axes_view, layout_of, to_file_axes
-from skbgopt.io._metadata import ImageMetadata, StoredImage, bayer_pattern_or_none
+from skbgopt.io._metadata import ImageMetadata, StoredImage, bayer_pattern_of
+from skbgopt.io._tiles import write_tiles
 
 # To copy or look at large images in parts.
 _PIXELS_AT_ONCE = 1 << 20
 _BLOCK = 2880
+_MOST_DESCRIBED = 20
 
 
 def open_fits(path: Path, *, hdu: int | str | None = None) -> StoredImage:
     """Find one image HDU, by default the first that holds pixels, and read its header."""
-    with decoding(path, "FITS"), _opened(path) as hdus:
-        number = _find_image(hdus, hdu, path)
-        chosen = hdus[number]
+    with decoding(path, "FITS"), _opened(path) as (hdus, walk):
+        number, passed = _find_image(walk, hdu, path)
+        chosen = passed[number]
         compressed = isinstance(chosen, fits.CompImageHDU)
         stored_shape = tuple(chosen.shape)
         start = _check_pixels(chosen, path, compressed)
         header = repaired(chosen.header, path)
         if number > 0:
             inherit_cards(header, repaired(hdus[0].header, path))
+        _warn_of_others(number, chain(passed, walk), path)
         metadata = ImageMetadata(
             format="fits",
             dtype=_dtype_read(header),
-            bayer_pattern=bayer_pattern_or_none(
-                *(header.get(key) for key in ("BAYERPAT", "COLORTYP", "CFAPAT", "FILTER"))
-            ),
+            bayer_pattern=bayer_pattern_of(header.get, path=path),
             layout=layout_of(stored_shape),
             compressed=compressed,
             header=header,
@@ -60,10 +69,12 @@ def open_fits(path: Path, *, hdu: int | str | None = None) -> StoredImage:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[fits.HDUList]:
-    check_counts(path, 0)
-    with fits.open(path, memmap=False) as hdus:
-        yield hdus
+def _opened(path: Path) -> Iterator[tuple[fits.HDUList, Iterator[Any]]]:
+    """Open a file; yields its HDUs and a walk along them that looks at each header first."""
+    with header_checks(path) as check:
+        check(0)
+        with fits.open(path, memmap=False) as hdus:
+            yield hdus, _walk(hdus, check)
 
 
 def _read_pixels(
@@ -114,32 +125,38 @@ def _dtype_read(header: fits.Header) -> np.dtype:
     return np.dtype("f4" if -64 < bits <= 16 else "f8")
 
 
-def _find_image(hdus: fits.HDUList, hdu: int | str | None, path: Path) -> int:
+def _find_image(walk: Iterator[Any], hdu: int | str | None, path: Path) -> tuple[int, list[Any]]:
+    """Walk to the HDU that is wanted; returns its number and the HDUs passed."""
+    passed: list[Any] = []
+    for candidate in walk:
+        passed.append(candidate)
+        if _holds_image(candidate) and _is_wanted(candidate, len(passed) - 1, hdu):
+            return len(passed) - 1, passed
+    from_end = hdu + len(passed) if isinstance(hdu, int) and -len(passed) <= hdu < 0 else None
+    if from_end is not None and _holds_image(passed[from_end]):
+        return from_end, passed
     if hdu is None:
-        for index, candidate in _walked(hdus, path):
-            if _holds_image(candidate):
-                return index
         found, way_out = "no image", "export one with the program that made it"
+    elif from_end is not None or any(_is_wanted(entry, number, hdu) for number, entry in enumerate(passed)):
+        found, way_out = f"no image in HDU {hdu!r}", "choose another hdu or leave hdu=None"
     else:
-        known = dict(_walked(hdus, path))
-        try:
-            index = hdus.index_of(hdu)
-            candidate = hdus[index]
-        except (KeyError, IndexError):
-            found, way_out = f"no HDU {hdu!r}", "choose another hdu"
-        else:
-            if _holds_image(candidate):
-                return index % len(known)
-            found, way_out = f"no image in HDU {hdu!r}", "choose another hdu or leave hdu=None"
-    contents = ", ".join(f"{index} {_describe(entry)}" for index, entry in enumerate(hdus))
-    raise ImageFormatError(f"read_image found {found} in {path}, which holds {contents}; {way_out}.")
+        found, way_out = f"no HDU {hdu!r}", "choose another hdu"
+    described = _described([f"{number} {_describe(entry)}" for number, entry in enumerate(passed)])
+    raise ImageFormatError(f"read_image found {found} in {path}, which holds {described}; {way_out}.")
 
 
-def _walked(hdus: fits.HDUList, path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield the HDUs with their numbers; astropy would follow negative sizes back and forth for ever."""
+def _is_wanted(candidate: Any, number: int, hdu: int | str | None) -> bool:
+    if isinstance(hdu, str):
+        # As astropy compares names.
+        return candidate.name.strip().upper() == hdu.strip().upper()
+    return hdu is None or number == hdu
+
+
+def _walk(hdus: fits.HDUList, check: Callable[[int], None]) -> Iterator[Any]:
+    """Yield the HDUs; astropy would follow negative sizes back and forth for ever."""
     end = 0
     for index in count():
-        check_counts(path, end)
+        check(end)
         try:
             hdu = hdus[index]
         except IndexError:
@@ -148,7 +165,24 @@ def _walked(hdus: fits.HDUList, path: Path) -> Iterator[tuple[int, Any]]:
         if place["hdrLoc"] < end or place["datSpan"] < 0:
             raise ValueError(f"the header of HDU {index} declares a negative size")
         end = place["datLoc"] + place["datSpan"]
-        yield index, hdu
+        yield hdu
+
+
+def _warn_of_others(image: int, hdus: Iterable[Any], path: Path) -> None:
+    """Name the HDUs beside the image that hold anything."""
+    texts = []
+    # What lies behind the image may be damaged or endless, the image is not.
+    with suppress(Exception):
+        for number, hdu in enumerate(hdus):
+            if number != image and (_holds_image(hdu) or not hdu.is_image):
+                texts.append(f"{number} {_describe(hdu)}")
+    if texts:
+        warnings.warn(f"{path}: HDUs that write_image will not keep: {_described(texts)}.", stacklevel=2)
+
+
+def _described(texts: list[str]) -> str:
+    more = len(texts) - _MOST_DESCRIBED
+    return ", ".join(texts[:_MOST_DESCRIBED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _holds_image(hdu: Any) -> bool:
@@ -174,10 +208,13 @@ def _check_pixels(hdu: Any, path: Path, compressed: bool) -> int | None:
         file.seek(0)
         gzipped = file.read(2) == b"\x1f\x8b"
     place = hdu.fileinfo()
-    present = None if gzipped else path.stat().st_size - place["datLoc"]
-    check_declared_size(path, math.prod(shape) * abs(hdu.header["BITPIX"]) // 8, present if plain else None)
+    present = path.stat().st_size - (0 if gzipped else place["datLoc"])
+    around, within = DEFLATE_RATIO if gzipped else 1, 1
+    if compressed:
+        within = RUNS_RATIO if hdu.compression_type in ("PLIO_1", "HCOMPRESS_1") else DEFLATE_RATIO
+    check_declared_size(path, math.prod(shape) * abs(hdu.header["BITPIX"]) // 8, present, around * within)
     # What is packed, less the padding that some files lack.
-    check_declared_size(path, place["datSpan"] - _BLOCK, present)
+    check_declared_size(path, place["datSpan"] - _BLOCK, present, around)
     return place["datLoc"] if plain else None
 
 
@@ -185,14 +222,14 @@ def write_fits(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fi
     """Write an image as the primary HDU, or as tiles in HDU 1; a name that ends with .gz is gzipped."""
     gzipped, tiled = is_packed(path, metadata, compress)
     header = header_to_write(metadata, image, extra)
-    stored = to_file_axes(image, metadata.layout)
+    stored = to_file_axes(image, metadata.fits_layout)
     # A copy in the byte order of FITS: astropy would swap the caller's own pixels and swap them back.
     stored = stored.astype(stored.dtype.newbyteorder(">"), order="C")
-    hdu = _tiles(stored) if tiled else fits.PrimaryHDU(stored)
-    # Appended one by one: the constructors merge repeated cards and reorder the comments.
-    for card in header.cards:
-        hdu.header.append(card, end=True)
-    hdus = fits.HDUList([fits.PrimaryHDU(), hdu] if tiled else [hdu])
+    if tiled:
+        write_tiles(path, stored, header)
+        return
+    hdus = fits.HDUList([fits.PrimaryHDU(stored)])
+    append_all(hdus[0].header, header)
     with open(path, "wb") as file:
         if gzipped:
             # Neither name nor time, so that the same image gives the same bytes.
@@ -214,12 +251,6 @@ def header_to_write(metadata: ImageMetadata, image: np.ndarray, extra: fits.Head
     _refresh_extremes(header, image)
     merge(header, extra)
     return header
-
-
-def _tiles(stored: np.ndarray) -> fits.CompImageHDU:
-    # RICE_1 knows at most 32 bits and loses bits of floats; GZIP_2 without quantisation loses none.
-    rice = stored.dtype.kind in "iu" and stored.dtype.itemsize <= 4
-    return fits.CompImageHDU(stored, compression_type="RICE_1" if rice else "GZIP_2", quantize_level=0)
 
 
 def _refresh_extremes(header: fits.Header, image: np.ndarray) -> None:

@@ -17,7 +17,8 @@ from astropy.io import fits
 
 from skbgopt._atomic import replacing
 from skbgopt.io import write_image
-from skbgopt.io._cards import cards_to_add
+from skbgopt.io._cards import append_all, cards_to_add, filled
+from skbgopt.io._convert import warn_of_losses
 from skbgopt.io._fits import header_to_write, is_packed
 from skbgopt.io._formats import format_of_suffix
 from skbgopt.io._layout import file_layout, from_file_axes_view, to_file_axes, writable_pixels
@@ -100,6 +101,7 @@ def create_image(
     metadata = ImageMetadata(format="fits") if metadata is None else metadata
     writable_pixels(_likeness(shape, dtype), path, format_of_suffix(path).name)
     if is_mapped(path, dtype, metadata, compress=compress):
+        warn_of_losses(metadata, "fits")
         image = NewImage(_likeness(shape, dtype.newbyteorder(">")), history, cards or {})
         with replacing(path, overwrite=overwrite) as temporary, _in_file(temporary, image, metadata):
             yield image
@@ -119,17 +121,17 @@ def create_image(
 
 @contextmanager
 def _in_file(path: Path, image: NewImage, metadata: ImageMetadata) -> Iterator[None]:
-    likeness = to_file_axes(image.pixels, metadata.layout)
+    likeness = to_file_axes(image.pixels, metadata.fits_layout)
     with open(path, "r+b") as file:
-        room = len(_header(likeness, metadata, image))
+        room = len(_header(likeness, metadata, image).tostring())
         size = room + likeness.nbytes + -likeness.nbytes % _BLOCK
         _reserve(file, size)
         buffer = _mapped(file, size)
         stored = np.frombuffer(buffer, likeness.dtype, likeness.size, room).reshape(likeness.shape)
-        image.pixels = from_file_axes_view(stored, file_layout(image.pixels.shape, metadata.layout))
+        image.pixels = from_file_axes_view(stored, file_layout(image.pixels.shape, metadata.fits_layout))
         with _dropping(buffer):
             yield
-            buffer[:room] = _fitted(_header(likeness, metadata, image), room)
+            buffer[:room] = filled(_header(likeness, metadata, image), room)
         if isinstance(buffer, mmap.mmap):
             buffer.flush()
         else:
@@ -141,19 +143,11 @@ def _likeness(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.broadcast_to(np.zeros((), dtype), shape)
 
 
-def _header(likeness: np.ndarray, metadata: ImageMetadata, image: NewImage) -> bytes:
+def _header(likeness: np.ndarray, metadata: ImageMetadata, image: NewImage) -> fits.Header:
     hdu = fits.PrimaryHDU(likeness)
-    for card in header_to_write(metadata, image.pixels, cards_to_add(image.history, image.cards)).cards:
-        hdu.header.append(card, end=True)
+    append_all(hdu.header, header_to_write(metadata, image.pixels, cards_to_add(image.history, image.cards)))
     hdu.verify("silentfix")
-    return hdu.header.tostring().encode("ascii")
-
-
-def _fitted(header: bytes, room: int) -> bytes:
-    """Fill a header with blank cards before its end; they stand for cards that it lost."""
-    if len(header) > room:
-        raise RuntimeError(f"The header needs {len(header)} bytes, {room} are reserved: set fewer cards.")
-    return header if len(header) == room else header.rstrip()[:-3].ljust(room - 80) + b"END".ljust(80)
+    return hdu.header
 
 
 def _reserve(file: BinaryIO, size: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 FormatName = Literal["fits", "xisf", "tiff"]
 Layout = Literal["HW", "1HW", "CHW", "HWC"]
 
+BAYER_KEYWORDS = ("BAYERPAT", "COLORTYP", "CFAPAT", "FILTER")
+_NO_PATTERN = ("", "NONE", "NO", "N/A", "F", "FALSE", "MONO", "MONOCHROME", "UNDEFINED")
+
 
 @dataclass
 class XisfParts:
@@ -30,6 +34,11 @@ class XisfParts:
     file_elements: list[Element] = field(default_factory=list)
     """Properties of the Metadata element that the writer does not set itself."""
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The values of black and white, if the file names any."""
+        return bounds_of(self.attributes.get("bounds", ""))
+
 
 @dataclass
 class TiffTags:
@@ -39,6 +48,10 @@ class TiffTags:
     """ImageDescription without the cards that `write_image` put there."""
     icc_profile: bytes | None = None
     orientation: int | None = None
+    resolution: tuple[float, float, int] | None = None
+    """Horizontal, vertical, and what they count in: 1 nothing, 2 inch, 3 cm."""
+    others: list[tuple[int, int, bytes]] = field(default_factory=list)
+    """Code, type and value of tags that say who made the image, when and with what."""
 
 
 @dataclass
@@ -74,6 +87,11 @@ class ImageMetadata:
     xisf: XisfParts | None = None
     tiff: TiffTags | None = None
 
+    @property
+    def fits_layout(self) -> Layout:
+        """The axes in which a FITS file is written: channels first, unless the image comes from one that has others."""
+        return self.layout if self.format == "fits" else "CHW"
+
 
 @dataclass(frozen=True)
 class StoredImage:
@@ -106,10 +124,29 @@ class StoredImage:
         return math.prod(self.shape) * self.metadata.dtype.itemsize
 
 
-def bayer_pattern_or_none(*candidates: object) -> str | None:
-    """Return the first candidate that is the text of a colour filter array."""
-    for candidate in candidates:
+def bounds_of(text: str) -> tuple[float, float] | None:
+    """Return the two numbers of the bounds of an XISF image; None if they are none."""
+    try:
+        low, high = map(float, text.split(":"))
+    except ValueError:
+        return None
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+
+def bayer_pattern_of(card: Callable[[str], object], *others: object, path: Path) -> str | None:
+    """Return the colour filter array that a file names; warn of a BAYERPAT that is none.
+
+    `card` returns the value of a FITS keyword or None; `others` are what else may hold a pattern.
+    """
+    for candidate in (*map(card, BAYER_KEYWORDS), *others):
         text = str(candidate).strip(" '\"").upper()
         if re.fullmatch(r"[RGBCMYW]{4,}", text):
             return text
+    unknown = str(card("BAYERPAT") or "").strip(" '\"")
+    if unknown.upper() not in _NO_PATTERN:
+        warnings.warn(
+            f"{path}: BAYERPAT is {unknown[:40]!r}, which names no colour filter array that is known; "
+            f"an image of one channel is taken for monochrome.",
+            stacklevel=2,
+        )
     return None

@@ -13,18 +13,28 @@ import tifffile
 from astropy.io import fits
 
 from skbgopt.io._cards import merge, repaired
-from skbgopt.io._convert import append_cards, fits_header
-from skbgopt.io._errors import ImageFormatError, check_declared_size, decoding
+from skbgopt.io._convert import KEPT_TAGS, add_bayer_pattern, append_cards, fits_header, tiff_tags
+from skbgopt.io._display import display_encoding
+from skbgopt.io._errors import DEFLATE_RATIO, ZSTD_RATIO, ImageFormatError, check_declared_size, decoding
 from skbgopt.io._layout import check_channels, check_shape, native
-from skbgopt.io._metadata import ImageMetadata, Layout, StoredImage, TiffTags, bayer_pattern_or_none
+from skbgopt.io._metadata import ImageMetadata, Layout, StoredImage, TiffTags, bayer_pattern_of
 
 # Not the Astro-TIFF convention, whose rows are flipped against those of its FITS header: ours are in the
 # same order, so that the WCS holds.
 _MARK = "FITS cards, pixels in the same row order:"
 _LAYOUTS: dict[str, Layout] = {"YX": "HW", "YXS": "HWC", "SYX": "CHW"}
 _PHOTOMETRICS = ("MINISBLACK", "RGB", "CFA", "LINEAR_RAW")
-_DISPLAY_PROFILES = (b"sRGB", b"Adobe RGB", b"AdobeRGB", b"Display P3", b"ProPhoto")
-_ORIENTATION_TAG, _SHORT = 274, 3
+# The lossless ones whose decoders keep to the size of the page; those of pictures may unpack far more.
+_COMPRESSIONS = ("NONE", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "ZSTD", "LZMA")
+_ORIENTATION, _SHORT, _ASCII, _BYTES = 274, 3, 2, (1, 7)
+_RESOLUTIONS = (282, 283, 296)
+_CFA_PATTERN = 33422
+# They describe how the pixels were stored, or are read above or written anew: what is lost of others is named.
+_DESCRIBING = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 270, 273, 277, 278, 279, 280, 281, 284, 305, 317),
+    *(322, 323, 324, 325, 332, 338, 339, 340, 341, 34675, 33421),
+    *(_ORIENTATION, *_RESOLUTIONS, _CFA_PATTERN),
+}
 
 # What is wrong with a file is an error or nothing; without a handler Python prints tifffile's notes on stderr.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -40,26 +50,30 @@ def open_tiff(path: Path) -> StoredImage:
 
 
 def _read_page(path: Path) -> tuple[np.ndarray, ImageMetadata]:
-    with decoding(path, "TIFF"):
-        with tifffile.TiffFile(path) as tiff:
-            page = _checked_page(tiff, path)
-            stored = page.asarray()
-            image = native(_as_image(stored, page.axes))
-            # tifffile notes the shape of its own arrays there, which the next writer may change.
-            description = "" if page.is_shaped else str(page.description)
-            tags = TiffTags(
-                icc_profile=page.iccprofile,
-                orientation=page.tags.valueof(_ORIENTATION_TAG),
-            )
-        _warn_of_display_encoding(path, image, tags.icc_profile)
+    with decoding(path, "TIFF"), tifffile.TiffFile(path) as tiff:
+        page = _checked_page(tiff, path)
+        image = native(_as_image(page.asarray(), page.axes))
+        # tifffile notes the shape of its own arrays there, which the next writer may change.
+        description = "" if page.is_shaped else str(page.description)
+        tags, lost = _kept_tags(page)
         tags.description, marked, cards = description.partition(_MARK)
         tags.description = tags.description.rstrip("\n")
         header = repaired(fits.Header.fromstring(cards.lstrip("\n"), sep="\n"), path) if marked else None
+        pattern = _bayer_pattern(page, description, header, path)
+        n_more = max(len(tiff.series), len(tiff.pages)) - 1
+    lost += [f"{n_more} more image{'s' * (n_more > 1)}"] * (n_more > 0)
+    if lost:
+        warnings.warn(f"{path}: parts of a TIFF file that write_image will not keep: {', '.join(lost)}.", stacklevel=2)
+    why = display_encoding(image, tags.icc_profile)
+    if why is not None:
+        warnings.warn(
+            f"{path} looks encoded for display, not linear: {why}. A background adds up in linear images only.",
+            stacklevel=2,
+        )
     metadata = ImageMetadata(
         format="tiff",
         dtype=image.dtype,
-        # Found in Astro-TIFF descriptions as well as below our mark.
-        bayer_pattern=bayer_pattern_or_none(*re.findall(r"^BAYERPAT=\s*'(\w+)", description, re.MULTILINE)),
+        bayer_pattern=pattern,
         layout=_LAYOUTS[page.axes],
         header=header,
         tiff=tags,
@@ -67,17 +81,38 @@ def _read_page(path: Path) -> tuple[np.ndarray, ImageMetadata]:
     return image, metadata
 
 
-def _warn_of_display_encoding(path: Path, image: np.ndarray, profile: bytes | None) -> None:
-    # The names of profiles are ASCII or UTF-16.
-    names = (profile or b"").replace(b"\0", b"")
-    named = next((name for name in _DISPLAY_PROFILES if name in names), None)
-    colour_bytes = image.ndim == 3 and image.dtype == np.uint8
-    if named or colour_bytes:
-        why = f"its colour profile is {named.decode()}" if named else "its colours have 8 bits"
-        warnings.warn(
-            f"{path} looks encoded for display, not linear: {why}. A background adds up in linear images only.",
-            stacklevel=2,
+def _kept_tags(page: tifffile.TiffPage) -> tuple[TiffTags, list[str]]:
+    """Return what is written again, but for the description, and the names of the tags that are not."""
+    tags = TiffTags(icc_profile=page.iccprofile, orientation=page.tags.valueof(_ORIENTATION))
+    lost = []
+    for tag in page.tags:
+        value = tag.value.encode() if isinstance(tag.value, str) else tag.value
+        if tag.code in KEPT_TAGS and isinstance(value, bytes) and int(tag.dtype) in (_ASCII, *_BYTES):
+            tags.others.append((tag.code, int(tag.dtype), value))
+        elif tag.code not in _DESCRIBING:
+            lost.append(tag.name)
+    values = [page.tags.valueof(code) for code in _RESOLUTIONS]
+    if all(isinstance(value, tuple) and len(value) == 2 and min(value) > 0 for value in values[:2]):
+        horizontal, vertical = (numerator / denominator for numerator, denominator in values[:2])
+        # What tifffile writes if it is not told better.
+        unit = values[2] if values[2] in (1, 3) else 2
+        if (horizontal, vertical, unit) != (1, 1, 1):
+            tags.resolution = horizontal, vertical, int(unit)
+    return tags, lost
+
+
+def _bayer_pattern(page: tifffile.TiffPage, description: str, header: fits.Header | None, path: Path) -> str | None:
+    # Found in Astro-TIFF descriptions as well as below our mark.
+    cards = dict(re.findall(r"^(\w+) *=\s*'([^'\n]*)'", description, re.MULTILINE))
+    colours = page.tags.valueof(_CFA_PATTERN)
+    array = "".join("RGBCMYW"[colour] for colour in colours if colour < 7) if isinstance(colours, bytes) else None
+    pattern = bayer_pattern_of(cards.get, array, path=path)
+    if pattern is None and page.photometric == tifffile.PHOTOMETRIC.CFA:
+        raise ImageFormatError(
+            f"read_image needs to know the pattern of a colour filter array. {path} is a raw mosaic that does not "
+            f"name it; convert it to FITS with BAYERPAT, or debayer it."
         )
+    return pattern
 
 
 def _as_image(stored: np.ndarray, axes: str) -> np.ndarray:
@@ -99,6 +134,10 @@ def _check_page(page: tifffile.TiffPage, n_pages: int, path: Path) -> None:
             f"read_image reads TIFF files with one page per image. {path} is a stack of {n_pages} pages; "
             f"save each as a file of its own."
         )
+    if page.is_reduced:
+        raise ImageFormatError(
+            f"read_image reads the first image of a TIFF file. That of {path} is a thumbnail; save the image alone."
+        )
     check_shape(page.shape, path)
     check_channels(page.samplesperpixel, path, "tiff", "read_image")
     photometric = getattr(page.photometric, "name", str(page.photometric))
@@ -108,18 +147,31 @@ def _check_page(page: tifffile.TiffPage, n_pages: int, path: Path) -> None:
             f"read_image reads gray and RGB TIFF pixels that are integers or floats. {path} holds "
             f"{photometric} pixels of type {dtype}; convert it."
         )
+    compression = getattr(page.compression, "name", str(page.compression))
+    if compression not in _COMPRESSIONS:
+        raise ImageFormatError(
+            f"read_image reads TIFF files that are not compressed or by one of {', '.join(_COMPRESSIONS[1:])}. "
+            f"{path} is by {compression}; save it without."
+        )
     ends = (start + size for start, size in zip(page.dataoffsets, page.databytecounts, strict=True))
     check_declared_size(path, max(ends, default=0), path.stat().st_size)
-    plain = page.compression == tifffile.COMPRESSION.NONE
-    check_declared_size(path, page.nbytes, sum(page.databytecounts) if plain else None)
+    ratio = {"NONE": 1, "ZSTD": ZSTD_RATIO, "LZMA": ZSTD_RATIO}.get(compression, 2 * DEFLATE_RATIO)
+    # Samples of 12 or 14 bits are packed.
+    declared = page.nbytes * int(page.bitspersample) // (8 * dtype.itemsize)
+    check_declared_size(path, declared, sum(page.databytecounts) if ratio == 1 else None, ratio)
 
 
 def write_tiff(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool) -> None:
     """Write one page, planar if it was read from planes."""
-    tags = metadata.tiff or TiffTags()
+    tags = tiff_tags(metadata)
     planar = image.ndim == 3 and image.shape[2] == 3 and metadata.format == "tiff" and metadata.layout == "CHW"
     pixels = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
-    orientation = [] if tags.orientation is None else [(_ORIENTATION_TAG, _SHORT, 1, int(tags.orientation), True)]
+    extratags: list[tuple[int, int, int, bytes | int, bool]] = [
+        (code, kind, len(value), value, True) for code, kind, value in tags.others
+    ]
+    if tags.orientation is not None:
+        extratags.append((_ORIENTATION, _SHORT, 1, int(tags.orientation), True))
+    horizontal, vertical, unit = tags.resolution or (1, 1, 1)
     tifffile.imwrite(
         path,
         np.ascontiguousarray(np.moveaxis(pixels, -1, 0) if planar else pixels),
@@ -131,7 +183,9 @@ def write_tiff(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fi
         description=_description(metadata, tags, extra).encode(),
         software="skbgopt",
         iccprofile=tags.icc_profile,
-        extratags=orientation,
+        resolution=(horizontal, vertical),
+        resolutionunit=unit,
+        extratags=extratags,
         metadata=None,
     )
 
@@ -142,6 +196,9 @@ def _description(metadata: ImageMetadata, tags: TiffTags, extra: fits.Header) ->
         header = fits_header(metadata)
     elif metadata.header is not None:
         append_cards(header, metadata.header)
+    # That of a raw TIFF file stands in a tag.
+    if "BAYERPAT" not in tags.description:
+        add_bayer_pattern(header, metadata)
     merge(header, extra)
     if not len(header):
         return tags.description

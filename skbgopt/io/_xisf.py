@@ -20,12 +20,13 @@ from xml.etree import ElementTree
 import numpy as np
 from xisf import XISF
 
-from skbgopt.io._blocks import check_position, packing_of, position_of, read_block, unpacked_size
+from skbgopt.io._blocks import check_position, packed_block, packing_of, position_of, read_block, unpacked_size
 from skbgopt.io._cards import is_structural, to_keyword_texts
-from skbgopt.io._convert import fits_header, keyword_texts
+from skbgopt.io._convert import fits_header, keyword_texts, name_of, xisf_parts
+from skbgopt.io._convert import xisf_tag as _tag
 from skbgopt.io._errors import ImageFormatError, check_declared_size, decoding
 from skbgopt.io._layout import check_channels, check_shape, native
-from skbgopt.io._metadata import ImageMetadata, StoredImage, XisfParts, bayer_pattern_or_none
+from skbgopt.io._metadata import ImageMetadata, StoredImage, XisfParts, bayer_pattern_of, bounds_of
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -41,13 +42,10 @@ _WRITTEN_BY_PACKAGE = tuple(
 )
 _LZ4_MAX_BYTES = 0x7E000000
 _HEADER_START = 16
-_MOST_LEVELS = 50
+_MOST_LEVELS, _MOST_ELEMENTS = 50, 200_000
+_LARGEST_PROFILE = 2**24
 
 ElementTree.register_namespace("", _NAMESPACE)
-
-
-def _tag(name: str) -> str:
-    return f"{{{_NAMESPACE}}}{name}"
 
 
 class _Tree(ElementTree.TreeBuilder):
@@ -55,12 +53,15 @@ class _Tree(ElementTree.TreeBuilder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._depth = 0
+        self._depth = self._n_elements = 0
 
     def start(self, tag, attrs):
         self._depth += 1
+        self._n_elements += 1
         if self._depth > _MOST_LEVELS:
             raise ValueError(f"its elements are nested deeper than {_MOST_LEVELS}")
+        if self._n_elements > _MOST_ELEMENTS:
+            raise ValueError(f"its header has more than {_MOST_ELEMENTS} elements")
         return super().start(tag, attrs)
 
     def end(self, tag):
@@ -100,18 +101,42 @@ class _Reader(XISF):
         return None
 
     def self_contained(self, element: ElementTree.Element) -> ElementTree.Element:
-        """Copy an element with its data blocks moved from elsewhere in the file into the XML."""
+        """Copy an element with its data blocks moved, as they are packed, from elsewhere in the file into the XML."""
         copied = copy.deepcopy(element)
         if next(element.iter(_tag("Reference")), None) is not None:
             raise NotImplementedError("References to elements elsewhere in the file are not followed.")
+        if element.tag == _tag("ICCProfile"):
+            self._unpack(copied)
         for node in copied.iter():
-            if position_of(node) is None:
-                continue
-            node.text = base64.b64encode(read_block(node, Path(self._fname))).decode("ascii")
-            node.set("location", "inline:base64")
-            for name in ("compression", "subblocks", "checksum"):
-                node.attrib.pop(name, None)
+            position = position_of(node)
+            if position is not None:
+                self._take(position[1])
+                node.text = _as_text(packed_block(node, Path(self._fname)))
+                node.set("location", "inline:base64")
         return copied
+
+    def _unpack(self, profile: ElementTree.Element) -> None:
+        """Write a colour profile, which TIFF holds as well, as plain text."""
+        codec = packing_of(profile)
+        self._take(0 if codec is None else codec.size)
+        text = _as_text(read_block(profile, Path(self._fname)))
+        profile.clear()
+        profile.text = text
+        profile.set("location", "inline:base64")
+
+    def begin(self) -> None:
+        """Forget what has been moved."""
+        self._n_bytes_left = os.path.getsize(self._fname) + _LARGEST_PROFILE
+
+    def _take(self, n_bytes: int) -> None:
+        # Blocks that share bytes, and packed ones, could grow far beyond the file.
+        self._n_bytes_left -= n_bytes
+        if self._n_bytes_left < 0:
+            raise ValueError("the data blocks are larger than the file")
+
+
+def _as_text(block: bytes) -> str:
+    return base64.b64encode(block).decode("ascii")
 
 
 def open_xisf(path: Path) -> StoredImage:
@@ -134,7 +159,7 @@ def _read_image(reader: _Reader, element: ElementTree.Element, path: Path) -> tu
     metadata = ImageMetadata(
         format="xisf",
         dtype=image.dtype,
-        bayer_pattern=_bayer_pattern(parts.elements),
+        bayer_pattern=_bayer_pattern(parts.elements, path),
         layout="CHW",
         xisf=parts,
     )
@@ -185,7 +210,8 @@ def _kept_parts(reader: _Reader, root: ElementTree.Element, image: ElementTree.E
     properties = root.findall(_tag("Metadata"))[0]
     others = [element for element in root if element is not image and element is not properties]
     parts = XisfParts({name: image.attrib[name] for name in _KEPT_ATTRIBUTES if name in image.attrib})
-    lost = [_name(element) for element in others]
+    lost = [name_of(element) for element in others]
+    reader.begin()
     for kept, elements in ((parts.elements, image), (parts.file_elements, properties)):
         for element in elements:
             # A thumbnail shows the old pixels.
@@ -194,28 +220,24 @@ def _kept_parts(reader: _Reader, root: ElementTree.Element, image: ElementTree.E
             try:
                 kept.append(reader.self_contained(element))
             except Exception:
-                lost.append(_name(element))
+                lost.append(name_of(element))
     if lost:
         warnings.warn(f"{path}: XISF elements that write_image will not keep: {', '.join(lost)}.", stacklevel=2)
     return parts
 
 
-def _name(element: ElementTree.Element) -> str:
-    return element.get("id", element.tag.rpartition("}")[2])
-
-
-def _bayer_pattern(elements: list[ElementTree.Element]) -> str | None:
-    keywords = [text.value for text in keyword_texts(elements) if text.name == "BAYERPAT"]
+def _bayer_pattern(elements: list[ElementTree.Element], path: Path) -> str | None:
+    cards = {text.name: text.value for text in keyword_texts(elements)}
     arrays = [element.get("pattern") for element in elements if element.tag == _tag("ColorFilterArray")]
     properties = [element.text for element in elements if element.get("id") == "PCL:CFASourcePattern"]
-    return bayer_pattern_or_none(*keywords, *arrays, *properties)
+    return bayer_pattern_of(cards.get, *arrays, *properties, path=path)
 
 
 def write_xisf(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool) -> None:
     """Write one image, then put the kept elements into the header that the package wrote."""
     pixels = native(image if image.ndim == 3 else image[..., np.newaxis])
-    elements, file_elements = _elements_to_write(metadata, extra)
-    attributes = dict(metadata.xisf.attributes) if metadata.xisf is not None else {}
+    parts = _parts_to_write(metadata, extra)
+    elements, file_elements, attributes = parts.elements, parts.file_elements, parts.attributes
     attributes.setdefault("id", "image")
     bounds = attributes.pop("bounds", None) or _usual_bounds(metadata, pixels)
     if pixels.dtype.kind == "f":
@@ -234,22 +256,20 @@ def write_xisf(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fi
     _amend_header(path, attributes, elements, file_elements)
 
 
-def _elements_to_write(
-    metadata: ImageMetadata, extra: fits.Header
-) -> tuple[list[ElementTree.Element], list[ElementTree.Element]]:
+def _parts_to_write(metadata: ImageMetadata, extra: fits.Header) -> XisfParts:
     added = to_keyword_texts(extra)
     replaced = {text.name for text in added} - {"HISTORY"}
     parts = metadata.xisf
     if parts is None:
-        texts = to_keyword_texts(fits_header(metadata))
-        parts = XisfParts(elements=[_keyword_element(*text) for text in texts])
+        parts = xisf_parts(metadata, [_keyword_element(*text) for text in to_keyword_texts(fits_header(metadata))])
     elements = [
         element
         for element in parts.elements
         if element.tag != _tag("FITSKeyword")
         or not (is_structural(element.get("name", "")) or element.get("name") in replaced)
     ]
-    return elements + [_keyword_element(*text) for text in added], parts.file_elements
+    elements += [_keyword_element(*text) for text in added]
+    return XisfParts(dict(parts.attributes), elements, parts.file_elements)
 
 
 def _keyword_element(name: str, value: str, comment: str) -> ElementTree.Element:
@@ -269,19 +289,11 @@ def _usual_bounds(metadata: ImageMetadata, pixels: np.ndarray) -> str:
 
 def _true_bounds(bounds: str, pixels: np.ndarray) -> str:
     """Widen the bounds until they hold every finite pixel: PixInsight cuts off what lies outside."""
-    low, high = _numbers(bounds) or (0.0, 1.0)
+    low, high = bounds_of(bounds) or (0.0, 1.0)
     finite = np.isfinite(pixels)
     low = np.min(pixels, where=finite, initial=low)
     high = np.max(pixels, where=finite, initial=high)
     return f"{float(low):.17g}:{float(high):.17g}"
-
-
-def _numbers(bounds: str) -> tuple[float, float] | None:
-    try:
-        low, high = map(float, bounds.split(":"))
-    except ValueError:
-        return None
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else None
 
 
 def _amend_header(

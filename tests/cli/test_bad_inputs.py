@@ -174,7 +174,7 @@ FILES = {
     "bomb_zstd.xisf": (packed_of("zstd", compression="zstd:4000000000000", geometry="1000000:1000000:1"), "declares"),
     "more_inside.xisf": (packed_of("zlib", compression="zlib:60", geometry="5:3:1"), "declares 60 bytes"),
     "less_inside.xisf": (packed_of("zlib", compression="zlib:240", geometry="6:10:1"), "declares 240 bytes"),
-    "more_zstd.xisf": (packed_of("zstd", compression="zstd:60", geometry="5:3:1"), "larger than declared"),
+    "more_zstd.xisf": (packed_of("zstd", compression="zstd:60", geometry="5:3:1"), "declares 60 bytes and holds"),
     "more_lz4.xisf": (packed_of("lz4", compression="lz4:60", geometry="5:3:1"), "cannot decode"),
     "no_item_size.xisf": (packed_of("zlib+sh", compression="zlib+sh:120"), "names no size of the items"),
     "item_size_0.xisf": (packed_of("zlib+sh", compression="zlib+sh:120:0"), "names no size of the items"),

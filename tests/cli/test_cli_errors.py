@@ -1,6 +1,7 @@
 """What the command `skbgopt` refuses, and how it fails."""
 
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -38,6 +39,10 @@ def wrong_files(galaxy, folder):
     write_image("there.fits", galaxy.image)
     Path("link_bgModel.fits").symlink_to(folder / "link.fits")
     write_image("link.fits", galaxy.image)
+    write_image("circle.fits", galaxy.image)
+    Path("circle_bgModel.fits").symlink_to("circle_bgModel.fits")
+    write_image("nowhere.fits", galaxy.image)
+    Path("nowhere_bgModel.fits").symlink_to("no/such/file.fits")
     Path("folder_bgModel.fits").mkdir()
     write_image("folder.fits", galaxy.image)
     return folder
@@ -48,6 +53,7 @@ def wrong_files(galaxy, folder):
     [
         ("missing.fits", "No such file or directory: missing.fits"),
         (".", "Is a directory: ."),
+        ("-", "No such file or directory: -"),
         ("text.fits", "text.fits is none of them"),
         ("empty.fits", "it is empty"),
         ("no_image.fits", "no_image.fits"),
@@ -60,6 +66,8 @@ def wrong_files(galaxy, folder):
         ("galaxy.fits -m text.fits", "text.fits is none of them"),
         ("there.fits", "there_bgModel.fits exists: pass --overwrite"),
         ("link.fits --overwrite", "is the input itself"),
+        ("circle.fits --overwrite", "Too many levels of symbolic links: circle_bgModel.fits"),
+        ("nowhere.fits", "is a link into a directory that does not exist: nowhere_bgModel.fits"),
         ("folder.fits --overwrite", "Is a directory: folder_bgModel.fits"),
         ("galaxy.fits file", "Not a directory: file"),
         ("galaxy.fits file/deeper", "Not a directory: file"),
@@ -183,6 +191,16 @@ def test_older_results_stay_when_one_cannot_be_replaced(folder):
         second.mkdir()
         staged[second].write_text("newer")
     assert first.read_text() == "older"
+
+
+def test_a_terminal_is_no_image(folder):
+    """Nothing is waited for."""
+    main, other = pty.openpty()
+    call = [sys.executable, "-c", "from skbgopt.cli import main; main()", "remove", "/dev/stdin"]
+    done = subprocess.run(call, stdin=other, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stderr) == (2, "skbgopt: /dev/stdin is no regular file: give an image file.\n")
+    os.close(main)
+    os.close(other)
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(galaxy, folder):

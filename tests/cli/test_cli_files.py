@@ -8,6 +8,7 @@ import pytest
 from astropy.io import fits
 
 from skbgopt import BackgroundSplineRegressor, __version__, read_image, write_image
+from skbgopt.cli._expand import input_files
 from skbgopt.cli._mosaic import join_mosaic, split_mosaic
 from skbgopt.cli._options import DEFAULTS
 from skbgopt.cli._outputs import output_suffix, split_suffix
@@ -169,6 +170,18 @@ def test_white_of_the_mask_is_used(galaxy, make_mask):
     np.testing.assert_allclose(*models, rtol=1e-6)
 
 
+def test_bounds_of_an_xisf_mask_are_its_black_and_white(galaxy):
+    """A mask of floats from 0 to 65535 that says so is the one from 0 to 1."""
+    weights = np.linspace(0, 1, galaxy.image[:, :, 0].size, dtype=np.float32).reshape(galaxy.image.shape[:2])
+    write_image("one.xisf", weights)
+    write_image("counts.xisf", weights * 65535)
+    assert read_image("counts.xisf")[1].xisf.bounds == (0, 65535)
+    for name in ("one", "counts"):
+        run("remove", "galaxy.fits", name, *FAST, "-m", f"{name}.xisf")
+    models = [read_image(f"{where}/galaxy_bgModel.fits")[0] for where in ("one", "counts")]
+    np.testing.assert_allclose(*models, rtol=1e-5)
+
+
 def test_colour_mask_on_a_mono_image_is_averaged(folder, frame):
     """Three channels of one mask are the mask."""
     write_image("mono.fits", frame.image[:, :, 0])
@@ -201,6 +214,47 @@ def test_raw_mosaic_is_fitted_by_colour_planes(folder, frame):
     assert metadata.bayer_pattern == "RGGB"
     expected = BackgroundSplineRegressor(n_control_points=16, smoothing=1e-4).fit(planes).predict(planes)
     np.testing.assert_allclose(background, join_mosaic(expected), rtol=1e-6)
+
+
+def test_unknown_bayer_patterns_are_not_passed_over(folder, frame):
+    """What looks like a mosaic of an unknown kind is fitted as one channel, and a warning says so."""
+    write_image("raw.fits", frame.image[:, :, 0], cards={"BAYERPAT": "FOVEON"})
+    assert "BAYERPAT is 'FOVEON', which names no colour" in run("remove", "raw.fits", *FAST).stderr
+
+
+def test_a_change_of_format_names_what_is_lost_once(folder, frame):
+    """Not once for each of the two results."""
+    write_image("sky.xisf", frame.image)
+    _, metadata = read_image("sky.xisf")
+    metadata.xisf.attributes["imageType"] = "Light"
+    write_image("sky.xisf", frame.image, metadata, overwrite=True)
+    result = run("remove", "sky.xisf", *FAST, "--format", "fits")
+    assert result.stderr == "warning: FITS cannot hold the XISF properties imageType; they are left out.\n"
+    assert names(".") == ["sky.xisf", "sky_bgModel.fits", "sky_bgSubtracted.fits"]
+
+
+def test_links_are_followed(galaxy, folder):
+    """A result that is a link replaces the file behind it, whether there is one or not; the link stays."""
+    Path("disk").mkdir()
+    Path("disk/model.fits").write_text("older")
+    Path("galaxy_bgModel.fits").symlink_to("disk/model.fits")
+    Path("galaxy_bgSubtracted.fits").symlink_to("disk/new.fits")
+    assert "exists: pass --overwrite" in run("remove", "galaxy.fits", *FAST, code=2).stderr
+    run("remove", "galaxy.fits", *FAST, "--overwrite")
+    assert names("disk") == ["model.fits", "new.fits"]
+    assert Path("galaxy_bgModel.fits").is_symlink() and Path("galaxy_bgSubtracted.fits").is_symlink()
+    assert read_image("disk/model.fits")[0].shape == read_image("disk/new.fits")[0].shape == galaxy.image.shape
+
+
+def test_patterns_do_not_run_in_circles(galaxy, folder):
+    """Links to directories above would give forty levels of two branches each."""
+    Path("a/.hidden").mkdir(parents=True)
+    for name in ("x", "y"):
+        Path(f"a/{name}").symlink_to(folder / "a")
+    for name in ("a/one.fits", "a/.two.fits", "a/.hidden/three.fits", "a/one_bgModel.fits"):
+        Path(name).touch()
+    assert input_files(["**/*.fits"]) == input_files(["**"]) == [folder / "a/one.fits", folder / "galaxy.fits"]
+    assert input_files([f"{folder}/**/o*.fits"]) == input_files(["a/../[a]/*"]) == [folder / "a/one.fits"]
 
 
 def test_preview_writes_a_picture_and_fits_nothing(galaxy, monkeypatch):
