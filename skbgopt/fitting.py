@@ -32,11 +32,11 @@ _BASIS_PIXELS = 4096
 # The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
 _STAGE_PIXELS = 8192
 # Blocks along the shorter axis that the smoothing is judged on. As long as nebulae reward models that follow them, only
-# wide ones tell; the verdict over all of them is for the smoothest model within a standard error of the best
+# wide ones tell; the verdict over all of them is for the smoothest model within so many standard errors of the best
 # (docs/method.md has the table).
 _WIDE_BLOCKS = 3
 _NARROW_BLOCKS = 5
-_STANDARD_ERRORS = 1.0
+_STANDARD_ERRORS = 0.75
 
 
 @dataclass(frozen=True)
