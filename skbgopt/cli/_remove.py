@@ -12,6 +12,7 @@ import click
 
 from skbgopt.cli._errors import SentenceCommand
 from skbgopt.cli._help import EXIT_CODES
+from skbgopt.cli._hints import warn_of_idle_options
 from skbgopt.cli._log import say, speaker
 from skbgopt.cli._options import estimator_parameters, removal_options
 
@@ -56,5 +57,6 @@ def job_of(ctx: click.Context, **changes: Any) -> Job:
     """Return what a command's options ask for, but for the changes."""
     from skbgopt.cli._run import Job
 
+    warn_of_idle_options(ctx)
     given = {field.name: ctx.params[field.name] for field in fields(Job) if field.name in ctx.params}
     return Job(**{**given, "parameters": estimator_parameters(ctx), **changes})
