@@ -97,6 +97,8 @@ class SentenceCommand(GroupedCommand):
 
 
 def _usage_sentence(error: click.ClickException) -> str:
+    # Of the names that are like the wrong one, the nearest comes first.
+    del (getattr(error, "possibilities", None) or [])[1:]
     text = one_line(error.format_message())
     ctx = getattr(error, "ctx", None)
     return text if ctx is None else f"{text} See '{ctx.command_path} --help'."

@@ -7,6 +7,8 @@ import json
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
@@ -71,14 +73,21 @@ def process_frame(task: Task) -> Record:
         raise SystemExit
     start = perf_counter()
     record = new_record(task.job)
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings_in(record):
         try:
             record |= _process(task)
         except Exception as error:
             record["error"] = sentence(error)
     record["seconds"] = round(perf_counter() - start, 3)
-    record["warnings"] = list(dict.fromkeys(one_line(str(warning.message)) for warning in caught))
     return record
+
+
+@contextmanager
+def warnings_in(record: Record) -> Iterator[None]:
+    """Keep the warnings of the block in a record, each once."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    record["warnings"] = list(dict.fromkeys(one_line(str(warning.message)) for warning in caught))
 
 
 def new_record(job: Job, error: str | None = None) -> Record:

@@ -194,6 +194,7 @@ def run_preview(job: Job, say: report.Say) -> Path:
     check_targets([target], job.sources, overwrite=job.overwrite)
     check_memory(source, mask, job.max_memory, in_bands=False, compress=False)
     prepared = _prepare(job, make_frame(*source.read(), mask), estimator, say)
+    warn_if_little_is_used(prepared, masked=job.mask is not None)
     figure = preview_figure(prepared, estimator.threshold_min, estimator.threshold_max)
     say(report.heading("Saving preview"))
     save_figure(figure, target, say)
@@ -310,7 +311,6 @@ def _write_integers(
 def _prepare(job: Job, frame: InputFrame, estimator: BackgroundSplineRegressor, say: report.Say) -> PreparedImage:
     # First what may be refused, so that no report comes before an error.
     prepared = estimator.prepare(frame.pixels, sample_weight=frame.weights)
-    warn_if_little_is_used(prepared, masked=job.mask is not None)
     say("__/ Arguments \\__________")
     for line in report.aligned(job.arguments()):
         say(line)
@@ -332,6 +332,7 @@ def _fit(job: Job, estimator: BackgroundSplineRegressor, prepared: PreparedImage
     say("Fitting spline...")
     start = perf_counter()
     estimator.fit_prepared(prepared)
+    warn_if_little_is_used(prepared, masked=job.mask is not None)
     for line in report.modeling(estimator, perf_counter() - start, verbose=job.verbose):
         say(line)
 
