@@ -31,7 +31,6 @@ from skbgopt.plotting import channel_names, encode_picture
 if TYPE_CHECKING:
     import numpy as np
 
-    from skbgopt import BackgroundSplineRegressor
     from skbgopt.cli._inputs import InputFrame
     from skbgopt.cli._run import Job, Removal
     from skbgopt.io import StoredImage
@@ -75,11 +74,9 @@ class Page:
     command: str
     warnings: list[str] = field(default_factory=list)
 
-    def write_removal(
-        self, staged: Path, job: Job, frame: InputFrame, estimator: BackgroundSplineRegressor, removal: Removal
-    ) -> None:
+    def write_removal(self, staged: Path, job: Job, frame: InputFrame, removal: Removal) -> None:
         """Write the page of an image whose background was removed."""
-        unit = _unit(removal.source)
+        estimator, unit = removal.model, _unit(removal.source)
         X, given = frame.pixels, {"sample_weight": frame.weights}
         shown = BackgroundDisplay.from_estimator(estimator, X, channels=_rgb(frame), unit=unit, **given)
         pictures = {

@@ -13,7 +13,7 @@ from click import Choice
 from click.core import ParameterSource
 
 from skbgopt.cli._config import as_text, default_settings, saved_settings
-from skbgopt.cli._help import grouped
+from skbgopt.cli._help import flags_of, grouped
 
 # Those of BackgroundSplineRegressor; a test holds the two together.
 DEFAULTS: dict[str, Any] = {
@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "tol": 5e-5,
     "mask_objects": "auto",
     "move_control_points": False,
+    "warm_start": False,
     "correction": "subtract",
     "level": "median",
     "device": "auto",
@@ -218,7 +219,7 @@ _FILES = grouped("File",
 
 _JSON = grouped("Other",
     _option("--json", "as_json", is_flag=True,
-        help="Print one line of JSON instead of the report, as in that of skbgopt batch."),
+        help="Print a line of JSON for each image instead of the report, as in that of skbgopt batch."),
 )  # fmt: skip
 
 _ONE_IMAGE = grouped("File",
@@ -230,15 +231,28 @@ _ONE_IMAGE = grouped("File",
         help="Also write a page with before and after, the model, residuals and all settings."),
 )  # fmt: skip
 
-_MESSAGES = grouped("Other",
+_CONFIG = grouped("Other",
     _option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", callback=_config, expose_value=False,
         is_eager=True, help="Settings by the names of the report's arguments, over those of ./skbgopt.toml and "
         "the user's; flags win."),
+)  # fmt: skip
+
+_QUIET = grouped("Other",
     _option("--quiet", is_flag=True, help="Print errors and warnings only."),
+)  # fmt: skip
+
+_VERBOSE = grouped("Other",
+    _option("--verbose", is_flag=True,
+        help="Print more: all steps and the smoothings tried, or how each image of many went."),
+)  # fmt: skip
+
+_LOG = grouped("Other",
     _option("--log-file", type=click.Path(path_type=Path), metavar="FILE",
         help="Append all that is printed, with the time; also with --quiet."),
     _option("--debug", is_flag=True, help="Print the traceback of an error."),
 )  # fmt: skip
+
+_MESSAGES = (*_QUIET, *_VERBOSE, *_LOG)
 
 _BATCH = grouped("Batch",
     _option("-o", "--output-dir", type=click.Path(path_type=Path), required=True, metavar="DIR",
@@ -254,14 +268,16 @@ _BATCH = grouped("Batch",
         "best with workers of one thread each."),
 )  # fmt: skip
 
-_SAME_MODEL = grouped("Batch",
+_EACH_FIT = grouped("Batch",
     _option("--same-model", type=click.Path(path_type=Path), metavar="REF",
         help="Fit this image once, or load this saved model (.npz), and apply it to all images."),
+    _estimator_option("warm_start", "--warm-start", is_flag=True,
+        help="Try only the smoothing of the image before (of this process, if it had the same shape) and the ones "
+        "beside it: about half the time. For frames whose skies are alike."),
 )  # fmt: skip
 
 _FIT = (*_SPLINE, *_PIXELS, *_MISSING, *_FITTING)
 _FRAMES = (*_FIT, *_REMOVING, *_RESULT, *_FILES)
-_DEBUG = _MESSAGES[-1:]
 
 # Where a context keeps the names that settings files set.
 _IN_SETTINGS = "skbgopt.cli settings"
@@ -272,27 +288,27 @@ REPLACEABLE = ("missing_values", "correction", "level")
 
 def removal_options(command: Callable) -> Callable:
     """Add the options of one image, in the order of --help."""
-    return _added(command, *_FRAMES, *_ONE_IMAGE, *_JSON, *_MESSAGES)
+    return _added(command, *_FRAMES, *_ONE_IMAGE, *_JSON, *_CONFIG, *_MESSAGES)
 
 
 def batch_options(command: Callable) -> Callable:
     """Add the options of many images, in the order of --help."""
-    return _added(command, *_BATCH, *_SAME_MODEL, *_FRAMES, *_MESSAGES)
+    return _added(command, *_BATCH, *_EACH_FIT, *_FRAMES, *_JSON, *_CONFIG, *_MESSAGES)
 
 
 def apply_options(command: Callable) -> Callable:
     """Add the options of many images to which a fitted model is applied, in the order of --help."""
-    return _added(command, *_BATCH, *_MISSING, *_RESULT, *_FILES, *_MESSAGES)
+    return _added(command, *_BATCH, *_MISSING, *_RESULT, *_FILES, *_JSON, *_CONFIG, *_MESSAGES)
 
 
 def fit_options(command: Callable) -> Callable:
     """Add the options of a command that fits images and writes none, in the order of --help."""
-    return _added(command, *_FIT, *_RESULT, *grouped("File", *_INPUT), *_MESSAGES)
+    return _added(command, *_FIT, *_RESULT, *grouped("File", *_INPUT), *_CONFIG, *_QUIET, *_LOG)
 
 
-def debug_option(command: Callable) -> Callable:
-    """Add --debug."""
-    return _added(command, *_DEBUG)
+def message_options(command: Callable) -> Callable:
+    """Add what a command prints."""
+    return _added(command, *_MESSAGES)
 
 
 def _added(command: Callable, *options: Callable) -> Callable:
@@ -309,19 +325,25 @@ def estimator_parameters(ctx: click.Context) -> dict[str, Any]:
     return {name: preset[name] if name in preset and name not in given else values[name] for name in DEFAULTS}
 
 
+def given_options(ctx: click.Context) -> dict[str, str]:
+    """Return the flags that were given, by the names of their parameters."""
+    flags = flags_of(ctx.command)
+    return {name: flag for name, flag in flags.items() if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+
+
 def given_parameters(ctx: click.Context) -> set[str]:
     """Return the names of the estimator's parameters that were given as flags."""
-    return {name for name in DEFAULTS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    return given_options(ctx).keys() & DEFAULTS.keys()
 
 
-def flags_of(parameters: dict[str, Any], ctx: click.Context) -> list[str]:
+def remove_flags(parameters: dict[str, Any], ctx: click.Context) -> list[str]:
     """Return the flags that make these the parameters of `skbgopt remove`, whatever the settings files are here."""
     named = {param.name: param for param in ctx.command.params}
     needed = ctx.meta[_IN_SETTINGS] | {name for name, value in parameters.items() if value != DEFAULTS[name]}
     if parameters["init"] != "random":
         needed -= {"random_state"}
     flags: list[str] = []
-    for name in (name for name in DEFAULTS if name in needed):
+    for name in (name for name in DEFAULTS if name in needed and name in named):
         option, value = named[name], parameters[name]
         assert isinstance(option, click.Option)
         names = option.secondary_opts if option.is_flag and not value else option.opts

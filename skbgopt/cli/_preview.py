@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from skbgopt.cli import _report as report
+from skbgopt.cli._hints import warn_if_little_is_used
 from skbgopt.cli._html import Page
 from skbgopt.cli._inputs import check_memory, make_frame, open_input
 from skbgopt.cli._outputs import all_or_none, check_targets
@@ -23,6 +24,7 @@ def run_preview(job: Job, say: report.Say, page: Page | None = None) -> Path:
     check_memory(source, mask, job.max_memory, in_bands=False, compress=False)
     frame = make_frame(*source.read(), mask)
     prepared = prepare_frame(job, frame, estimator, say)
+    warn_if_little_is_used(prepared, masked=mask is not None)
     thresholds = (estimator.threshold_min, estimator.threshold_max)
     display = StretchDisplay.from_prepared(prepared, thresholds).plot()
     say(report.heading("Saving preview"))

@@ -13,6 +13,7 @@ import click
 
 from skbgopt.cli._errors import ARGUMENTS, WARNINGS, SentenceCommand
 from skbgopt.cli._help import EXIT_CODES
+from skbgopt.cli._hints import warn_of_idle_options
 from skbgopt.cli._log import say, speaker
 from skbgopt.cli._options import estimator_parameters, removal_options
 
@@ -46,6 +47,7 @@ def remove(ctx: click.Context, preview: bool, page: Path | None, quiet: bool, as
     from skbgopt.cli._frames import new_record, result_of
     from skbgopt.cli._run import run_removal
 
+    warn_of_idle_options(ctx)
     job = job_of(ctx, shows_progress=sys.stderr is not None and sys.stderr.isatty() and not quiet)
     wanted = None if page is None else _page(ctx, page)
     if preview:
@@ -55,7 +57,7 @@ def remove(ctx: click.Context, preview: bool, page: Path | None, quiet: bool, as
         return
     removal = run_removal(job, speaker(quiet or as_json), wanted)
     if as_json:
-        say(json.dumps({**new_record(job), **result_of(removal)}))
+        say(json.dumps({**new_record(job), **result_of(removal), "warnings": ctx.meta[WARNINGS]}))
 
 
 def _page(ctx: click.Context, path: Path) -> Page:
