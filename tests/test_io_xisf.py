@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from skbgopt.io import ImageFormatError, open_image, read_image, write_image
+from tests.test_io_fits import raw_image
 
 NAMESPACE = "{http://www.pixinsight.com/xisf}"
 IMAGE = np.arange(18, dtype="<f4").reshape(2, 3, 3) / 20
@@ -229,6 +230,16 @@ def test_keywords_become_cards(tmp_path):
     for name, (_, value) in rows.items():
         assert header[name] == value or (value is None and isinstance(header[name], fits.card.Undefined))
     assert "1.50000000000000000" in header.cards["PIXELS"].image
+
+
+def test_titles_without_keyword_become_comments(tmp_path):
+    """XISF has no keyword without a name; empty lines are dropped."""
+    raw_image(tmp_path / "a.fits", "         / SITE", "", "LAT     = 1.0", "         / TELESCOPE", "FOCAL   = 250")
+    write_image(tmp_path / "a.xisf", *read_image(tmp_path / "a.fits"))
+    rows = [tuple(attributes.values()) for _, attributes, _ in elements(tmp_path / "a.xisf")]
+    assert rows == [
+        ("COMMENT", "", " / SITE"), ("LAT", "1.0", ""), ("COMMENT", "", " / TELESCOPE"), ("FOCAL", "250", "")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

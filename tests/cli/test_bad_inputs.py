@@ -89,6 +89,17 @@ def tiff_tag(code, value):
     return make
 
 
+def overlapping_strips(path):
+    """A TIFF file of a thousand strips that all lie at the same place."""
+    tifffile.imwrite(path, np.ones((1000, 100), "f4"), rowsperstrip=1, metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages.first.tags[273]
+    content = bytearray(path.read_bytes())
+    first = content[tag.valueoffset : tag.valueoffset + 4]
+    content[tag.valueoffset : tag.valueoffset + 4 * tag.count] = first * tag.count
+    path.write_bytes(content[: int.from_bytes(first, "little") + 400])
+
+
 def cut(make, share):
     """Make a file and cut it."""
 
@@ -259,6 +270,7 @@ FILES = {
     "codec.tif": (tiff_tag(259, 7), "codec.tif"),
     "no_page.tif": (lambda path: path.write_bytes(b"II*\0" + bytes(4)), "no_page.tif"),
     "far_page.tif": (lambda path: path.write_bytes(b"II*\0" + b"\xff" * 4), "far_page.tif"),
+    "overlap.tif": (overlapping_strips, "declares 400000 bytes"),
     "jpeg.tif": (tiff_of(np.ones((16, 16), "u1"), compression="jpeg"), "is by JPEG; save it without"),
     "png.tif": (tiff_of(np.ones((16, 16), "u1"), compression="png"), "is by PNG"),
     "thumbnail.tif": (tiff_of(np.ones((5, 6), "u1"), subfiletype=1), "is a thumbnail"),
