@@ -13,7 +13,7 @@ from torch import Tensor
 from ._threads import single_threaded
 from .adam import interpolate, minimize_adam
 from .control_points import grid_control_points, random_control_points
-from .losses import BackgroundLoss, EnvelopeLoss
+from .losses import BackgroundLoss
 from .preparation import PreparedImage
 from .smoothing import SMOOTHING_PATH, SmoothingPath, choose_smoothing
 from .solvers import Callback
@@ -32,11 +32,12 @@ _BASIS_PIXELS = 4096
 # The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
 _STAGE_PIXELS = 8192
 # Blocks along the shorter axis that the smoothing is judged on. As long as nebulae reward models that follow them, only
-# wide ones tell; the verdict over all of them is for the smoothest model within a standard error of the best
+# wide ones tell; the verdict over all of them is for the smoothest model within so many standard errors of the best
 # (docs/method.md has the table).
 _WIDE_BLOCKS = 3
 _NARROW_BLOCKS = 5
 _STANDARD_ERRORS = 1.0
+_CHOICES = 2
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _range_and_loss(
     colour = float(np.mean(prepared.block_noise / prepared.curve.scale))
     curve = LinearCurve(_floor(prepared), prepared.block_noise)
     # Unlike stretched values, linear ones may be negative: no floor.
-    loss = EnvelopeLoss(_NOISE_SCALE, settings.alpha, colour, floor=False, rounding=_NOISE_ROUNDING)
+    loss = BackgroundLoss(_NOISE_SCALE, settings.alpha, colour, floor=False, rounding=_NOISE_ROUNDING)
     return curve, loss
 
 
@@ -180,7 +181,7 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
     stages = solver.stages(basis)
     if settings.smoothing == "auto":
-        path, solution = _solve_at_best(solver, stages, loss)
+        path, solution = _solve_at_best(solver, stages)
         smoothing = path.choice
     else:
         path, smoothing = None, settings.smoothing
@@ -190,24 +191,26 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     level = np.median(curve.invert(solver.on_grid(stages, result.coef)[usable]), axis=0)
     objects = usable & (solution.sky < 0.5)
     spline = stages.basis.spline(result.coef)
-    errors = error_coefficients(stages.grid, stages.basis, prepared.y, prepared.x, solution.loss, result.coef)
+    errors = error_coefficients(stages.grid, stages.basis, prepared.y, prepared.x, loss, result.coef)
     return FittedBackground(
         spline, curve, level, smoothing, path, result.loss, result.curve, result.n_iter, objects, errors
     )
 
 
-def _solve_at_best(solver: StagedFit, stages: Stages, loss: BackgroundLoss) -> tuple[SmoothingPath, StagedSolution]:
-    """Choose the smoothing on wide blocks; with the objects that it finds masked, once more on narrower ones too."""
+def _solve_at_best(solver: StagedFit, stages: Stages) -> tuple[SmoothingPath, StagedSolution]:
+    """Choose the smoothing on held-out blocks; with the objects masked that it finds, on blocks of two sizes more."""
     path = solver.settings.smoothings
-    judged = [solver.judge(stages, loss, _WIDE_BLOCKS)]
+    judged = [solver.judge(stages, _NARROW_BLOCKS)]
     found = choose_smoothing(judged, 0.0, path)
-    solution = solver.solve(stages, found.choice)
-    if (solution.sky == 1).all():
-        return found, solution
-    weighed = stages.weighed(solution.sky, solver.pixels.index)
-    judged += [solver.judge(weighed, solver.gentle_loss, blocks) for blocks in (_WIDE_BLOCKS, _NARROW_BLOCKS)]
-    again = choose_smoothing(judged, _STANDARD_ERRORS, path)
-    return again, solution if again.choice == found.choice else solver.solve(stages, again.choice)
+    for _ in range(_CHOICES):
+        solution = solver.solve(stages, found.choice)
+        weighed = stages.weighed(solution.sky, solver.pixels.index)
+        masked = [solver.judge(weighed, blocks) for blocks in (_WIDE_BLOCKS, _NARROW_BLOCKS)]
+        again = choose_smoothing(judged + masked, _STANDARD_ERRORS, path)
+        if again.choice == found.choice:
+            return again, solution
+        found = again
+    return found, solver.solve(stages, found.choice)
 
 
 def _solve_adam(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:

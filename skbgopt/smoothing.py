@@ -86,8 +86,7 @@ class BlockLosses:
 def held_out_losses(
     problem: MMProblem,
     blocking: Blocking,
-    fit_loss: BackgroundLoss,
-    score_loss: BackgroundLoss,
+    loss: BackgroundLoss,
     path: Sequence[float] = SMOOTHING_PATH,
 ) -> BlockLosses:
     """Fit each smoothing of a path without some blocks, and judge it there.
@@ -98,8 +97,8 @@ def held_out_losses(
         On a sample of the usable reduced pixels; its penalty does not matter.
     blocking : Blocking
         Of these pixels.
-    fit_loss, score_loss : BackgroundLoss
-        What is minimised on the other blocks; what judges the held-out ones.
+    loss : BackgroundLoss
+        What is minimised on the other blocks, and judges the held-out ones.
     path : sequence of float
         Smoothings, falling.
     """
@@ -116,21 +115,21 @@ def held_out_losses(
             fitted, judged = (
                 problem.rows(torch.as_tensor(rows, device=problem.values.device)) for rows in (train, test)
             )
-            for k, pixel_loss in enumerate(_pixel_losses(fitted, judged, fit_loss, score_loss, path)):
+            for k, pixel_loss in enumerate(_pixel_losses(fitted, judged, loss, path)):
                 total[k] += np.bincount(labels[test], weights[test] * pixel_loss, n_blocks)
             count += np.bincount(labels[test], weights[test], n_blocks)
     return BlockLosses(total, count)
 
 
-def _pixel_losses(train, test, fit_loss, score_loss, path) -> Iterator[np.ndarray]:
+def _pixel_losses(train, test, loss, path) -> Iterator[np.ndarray]:
     """Yield the loss of each held-out pixel for each smoothing, each fit started from the last."""
     coef = gram = None
     for smoothing in path:
-        penalty = bending_penalty(smoothing, fit_loss, train.values.shape[1])
-        result = minimize_mm(replace(train, penalty=penalty), fit_loss, coef, gram, max_iter=_STEPS, tol=_TOL)
+        penalty = bending_penalty(smoothing, loss, train.values.shape[1])
+        result = minimize_mm(replace(train, penalty=penalty), loss, coef, gram, max_iter=_STEPS, tol=_TOL)
         coef, gram = result.coef, result.gram
         model = test.design @ coef.to(test.design)
-        yield score_loss.of_pixels(test.values, model, test.weights).cpu().numpy()
+        yield loss.of_pixels(test.values, model, test.weights).cpu().numpy()
 
 
 def choose_smoothing(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from skbgopt.io import StoredImage
     from skbgopt.preparation import PreparedImage
 
+_DPI = 110
 _CAPTIONS = {
     "The background": (
         "One stretch for all three. What the fit left out is marked on the model: hatched what a mask excludes, "
@@ -200,7 +201,7 @@ def _slider(before: np.ndarray, after: np.ndarray) -> str:
 
 def _figure(title: str, display: Any) -> str:
     file = BytesIO()
-    display.figure_.savefig(file, format="png", dpi=110)
+    display.figure_.savefig(file, format="png", dpi=_DPI)
     url = _data_url(file.getvalue(), "png")
     return (
         f'<h2>{escape(title)}</h2><figure><img src="{url}" alt="{escape(title)}">'
