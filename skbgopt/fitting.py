@@ -15,7 +15,7 @@ from .adam import interpolate, minimize_adam
 from .control_points import grid_control_points, random_control_points
 from .losses import BackgroundLoss
 from .preparation import PreparedImage
-from .smoothing import SMOOTHING_PATH, SmoothingPath, choose_smoothing
+from .smoothing import SMOOTHING_PATH, SmoothingPath
 from .solvers import Callback
 from .splines import Spline, spline_basis, tail_degree
 from .stages import StagedFit, StagedSolution, Stages, every, grid_pixels
@@ -31,13 +31,8 @@ _NOISE_ROUNDING = 0.1
 _BASIS_PIXELS = 4096
 # The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
 _STAGE_PIXELS = 8192
-# Blocks along the shorter axis that the smoothing is judged on. As long as nebulae reward models that follow them, only
-# wide ones tell; the verdict over all of them is for the smoothest model within so many standard errors of the best
-# (docs/method.md has the table).
-_WIDE_BLOCKS = 3
-_NARROW_BLOCKS = 5
-_STANDARD_ERRORS = 1.0
-_CHOICES = 2
+# Of the second choice of the smoothing: the smoothest within so many of the best (docs/method.md has the table).
+_STANDARD_ERRORS = 0.5
 
 
 @dataclass(frozen=True)
@@ -198,19 +193,15 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
 
 
 def _solve_at_best(solver: StagedFit, stages: Stages) -> tuple[SmoothingPath, StagedSolution]:
-    """Choose the smoothing on held-out blocks; with the objects masked that it finds, on blocks of two sizes more."""
-    path = solver.settings.smoothings
-    judged = [solver.judge(stages, _NARROW_BLOCKS)]
-    found = choose_smoothing(judged, 0.0, path)
-    for _ in range(_CHOICES):
-        solution = solver.solve(stages, found.choice)
-        weighed = stages.weighed(solution.sky, solver.pixels.index)
-        masked = [solver.judge(weighed, blocks) for blocks in (_WIDE_BLOCKS, _NARROW_BLOCKS)]
-        again = choose_smoothing(judged + masked, _STANDARD_ERRORS, path)
-        if again.choice == found.choice:
-            return again, solution
-        found = again
-    return found, solver.solve(stages, found.choice)
+    """Choose the smoothing twice: before objects are masked, and with those masked that the first choice shows."""
+    first = solver.choose(stages.sample, 0.0)
+    solution = solver.solve(stages, first.choice)
+    if (solution.sky == 1).all():
+        return first, solution
+    # With the objects masked, held-out blocks are sky, and their score is that of the background alone.
+    weighed = stages.weighed(solution.sky, solver.pixels.index)
+    second = solver.choose(weighed.sample, _STANDARD_ERRORS)
+    return second, solution if second.choice == first.choice else solver.solve(stages, second.choice)
 
 
 def _solve_adam(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
