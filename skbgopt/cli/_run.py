@@ -283,7 +283,12 @@ def _write_integers(
 ) -> None:
     seed = job.parameters["random_state"] or 0
     integers, n_clipped = to_integers(
-        output.pixels, job.output_dtype, scale=job.output_scale, pedestal=job.pedestal, random_state=seed
+        output.pixels,
+        job.output_dtype,
+        scale=job.output_scale,
+        pedestal=job.pedestal,
+        missing_values=job.parameters["missing_values"],
+        random_state=seed,
     )
     line = (
         f"{job.output_dtype} = round(value * {job.output_scale:g} + {job.pedestal:g} + dither of seed {seed}), "
