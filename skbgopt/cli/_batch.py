@@ -146,6 +146,7 @@ def _with_model(ctx: click.Context, job: Job, reference: Path) -> Job:
 
     if reference.suffix.lower() == ".npz":
         others = given_parameters(ctx) - {*REPLACEABLE, "device"}
+        others |= {"params"} if ctx.params.get("params") else set()
         if others:
             raise ValueError(f"A saved model has its own {', '.join(sorted(others))}: leave these flags out.")
         model = BackgroundSplineRegressor.load(reference)
