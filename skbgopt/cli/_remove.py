@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,16 +41,19 @@ Examples:
 @click.pass_context
 def remove(ctx: click.Context, preview: bool, quiet: bool, as_json: bool, **_) -> None:
     """Remove the sky background of the image INPUT; results go to OUTPUT_DIR (default: here)."""
-    from skbgopt.cli._frames import new_record, result_of
+    from skbgopt.cli._frames import new_record, result_of, warning_lines
     from skbgopt.cli._run import run_preview, run_removal
 
     job = job_of(ctx, shows_progress=sys.stderr is not None and sys.stderr.isatty() and not quiet)
     if preview:
         run_preview(job, speaker(quiet or as_json))
         return
-    removal = run_removal(job, speaker(quiet or as_json))
-    if as_json:
-        say(json.dumps({**new_record(job), **result_of(removal)}))
+    if not as_json:
+        run_removal(job, speaker(quiet))
+        return
+    with warnings.catch_warnings(record=True) as caught:
+        removal = run_removal(job, speaker(quiet=True))
+    say(json.dumps({**new_record(job), **result_of(removal), "warnings": warning_lines(caught)}))
 
 
 def job_of(ctx: click.Context, **changes: Any) -> Job:

@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution
 from sklearn.base import clone
 
 from ..background import BackgroundSplineRegressor
+from ..diagnosis import without_warnings
 from ._block_kfold import check_cv
 from ._held_out import FoldScore, HeldOutImage, Scoring, check_arguments, held_out_score, hold_out_blocks, image_shape
 from ._space import as_distributions, starting_point, suggest
@@ -86,6 +87,7 @@ class BackgroundObjective:
             own["smoothing"] = self._chosen_smoothing()
         return [starting_point(setting, self.distributions) for setting in (own, {**own, **published})]
 
+    @without_warnings()
     def _chosen_smoothing(self) -> float | None:
         """Return the smoothing that the estimator would choose (the median over the images), None if it cannot."""
         chosen = []
