@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 _INPUTS = """INPUTS are files, directories, patterns such as 'night?/**/*.fits', and @list.txt with any of these, one
 a line. An image that fails does not stop the others. The report has a line of JSON for each image: input, outputs,
-status, hash, parameters, gradient_removed (the model's range) and noise of each channel in the image's units,
-seconds, warnings, error."""
+status, hash, parameters, gradient_removed (the model's range), noise and level_std (standard error of the sky's
+level) of each channel in the image's units, reduced_chi2 of each channel, overshoot_fraction, pixels excluded by
+each reason, seconds, warnings, error."""
 
 _BATCH_EPILOG = f"""{_INPUTS}
 
