@@ -26,7 +26,7 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         yield temporary
         if target.exists():
             shutil.copymode(target, temporary)
-        _flush(temporary)
+        flush(temporary)
         _check_target(path, target, overwrite)
         os.replace(temporary, target)
     except BaseException:
@@ -45,6 +45,7 @@ def _check_target(path: Path, target: Path, overwrite: bool) -> None:
         raise FileExistsError(f"write_image found that {path} exists; pass overwrite=True to replace it.")
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Wait until a file is on the disk."""
     with open(path, "rb+") as file:
         os.fsync(file.fileno())

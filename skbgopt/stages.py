@@ -14,7 +14,7 @@ from .losses import BackgroundLoss
 from .moving import move_control_points
 from .objects import sky_weights
 from .preparation import PreparedImage
-from .smoothing import Blocking, BlockLosses, held_out_losses
+from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
 from .solvers import Callback, MMProblem, MMResult, anneal, bending_penalty, by_column, minimize_mm
 from .splines import SplineBasis
 from .stretch import LinearCurve, MidtonesCurve
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # The smoothing is chosen on about this many: from more, the held-out blocks learn more of nebulae than of the sky.
 _CHOICE_PIXELS = 5000
+# Blocks along the shorter axis: from fewer it is a matter of chance which are held out.
+_CHOICE_BLOCKS = 5
 # Pixels that the control points are moved on, for each of them.
 _MOVING_PIXELS_PER_POINT = 50
 # Times that objects are masked and the sky fitted again.
@@ -123,22 +125,15 @@ class StagedFit:
         grid = MMProblem(on_grid, basis.energies, pixels.values.to(device), pixels.weights.to(device), 0.0, sample)
         return Stages(basis, sample, grid)
 
-    def judge(self, stages: Stages, blocks_short: int) -> BlockLosses:
-        """Judge the smoothings by held-out blocks of the sample.
-
-        Parameters
-        ----------
-        stages : Stages
-            Weighed as they are fitted and judged.
-        blocks_short : int
-            Blocks along the shorter axis.
-        """
+    def choose(self, problem: MMProblem, standard_errors: float) -> SmoothingPath:
+        """Choose the smoothing by held-out blocks of the sample."""
+        labels, partitions = held_out_blocks(self.prepared.usable.shape, _CHOICE_BLOCKS)
         n_sample = len(self.pixels.index)
         rows = np.linspace(0, n_sample - 1, min(n_sample, _CHOICE_PIXELS)).round().astype(int)
-        blocking = Blocking.of_grid(self.prepared.usable.shape, blocks_short, self.pixels.index[rows])
+        labels = labels.ravel()[self.pixels.index[rows]]
         # Single precision will do: nothing is built on these fits but a choice among nine.
-        problem = stages.sample.rows(torch.from_numpy(rows)).to(torch.float32)
-        return held_out_losses(problem, blocking, self.loss, self.settings.smoothings)
+        chosen = problem.rows(torch.from_numpy(rows)).to(torch.float32)
+        return choose_smoothing(chosen, labels, partitions, self.loss, standard_errors, self.settings.smoothings)
 
     def on_grid(self, stages: Stages, coef: Tensor) -> np.ndarray:
         """Return the model on the grid in the units of the fit, shape (n_rows, n_columns, n_channels)."""

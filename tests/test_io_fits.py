@@ -1,6 +1,8 @@
 """What holds for FITS files alone."""
 
 import gzip
+import warnings
+from itertools import product
 
 import numpy as np
 import pytest
@@ -97,6 +99,81 @@ def test_compression_is_lossless_and_named(tmp_path, dtype):
     assert_array_equal(fits.getdata(tmp_path / "a.fits", 1), image)
 
 
+@pytest.mark.parametrize(
+    ("codec", "dtype"),
+    [
+        *product(["RICE_1", "GZIP_1", "HCOMPRESS_1", "NOCOMPRESS"], ["u1", "i2", "u2", "i4", "u4", "f4", "f8"]),
+        *product(["PLIO_1"], ["u1", "i2", "i4", "f4"]),
+        *product(["GZIP_2"], ["u2", "i8", "u8", "f4"]),
+    ],
+)
+def test_tiles_of_every_codec(tmp_path, codec, dtype):
+    """What astropy reads of any tiles, also of floats that were quantised with loss, is written again exactly."""
+    image = np.random.default_rng(0).normal(100, 9, (20, 24)).astype(dtype)
+    fits.CompImageHDU(image, compression_type=codec).writeto(tmp_path / "a.fits")
+    image, metadata = read_image(tmp_path / "a.fits")
+    assert_array_equal(image, fits.getdata(tmp_path / "a.fits", 1))
+    write_image(tmp_path / "b.fits", image, metadata)
+    assert_array_equal(fits.getdata(tmp_path / "b.fits", 1), image)
+    assert fits.getdata(tmp_path / "b.fits", 1).dtype.name == image.dtype.name
+
+
+def test_missing_pixels_in_tiles(tmp_path):
+    """NaN of quantised floats and BLANK of integers are NaN."""
+    image = np.random.default_rng(0).normal(100, 9, (20, 24)).astype("f4")
+    image[3, 4] = np.nan
+    fits.CompImageHDU(image, compression_type="RICE_1").writeto(tmp_path / "a.fits")
+    integers = np.nan_to_num(image, nan=-7).astype("i2")
+    fits.CompImageHDU(integers, fits.Header({"BLANK": -7}), compression_type="RICE_1").writeto(tmp_path / "b.fits")
+    for name in ("a.fits", "b.fits"):
+        again, metadata = read_image(tmp_path / name)
+        assert np.argwhere(np.isnan(again)).tolist() == [[3, 4]]
+        write_image(tmp_path / "c.fits", again, metadata, overwrite=True)
+        assert_array_equal(read_image(tmp_path / "c.fits")[0], again)
+
+
+def test_cards_of_a_table_do_not_get_into_that_of_the_tiles(tmp_path):
+    """They would break it; a warning names them, and the others stay."""
+    cards = ["TTYPE1  = 'x       '", "ZTILE1  = 7", "A       = 1", "TFIELDS = 9", "A       = 2", "TELESCOP= 'S50'"]
+    raw_image(tmp_path / "a.fits", *cards)
+    image, metadata = read_image(tmp_path / "a.fits")
+    with pytest.warns(
+        UserWarning, match="FITS tiles cannot hold these keywords, .*: TFIELDS, TTYPE1, ZTILE1"
+    ) as caught:
+        write_image(tmp_path / "b.fits.fz", image, metadata)
+    assert len(caught) == 1
+    again, metadata = read_image(tmp_path / "b.fits.fz")
+    assert_array_equal(again, image)
+    assert [card.image.rstrip() for card in metadata.header.cards][-3:] == ["A       = 1", "A       = 2", cards[-1]]
+
+
+@pytest.mark.parametrize("keyword", ["BAYERPAT", "COLORTYP", "CFAPAT"])
+@pytest.mark.parametrize("suffix", [".fits", ".fits.fz", ".xisf", ".tif"])
+def test_the_colours_of_a_mosaic_have_several_names(tmp_path, keyword, suffix):
+    """Each is understood in each format, and none is added to another."""
+    write_image(tmp_path / "a.fits", IMAGE, cards={keyword: "gbrg"})
+    image, metadata = read_image(tmp_path / "a.fits")
+    write_image(tmp_path / f"b{suffix}", image, metadata)
+    image, metadata = read_image(tmp_path / f"b{suffix}")
+    assert metadata.bayer_pattern == "GBRG"
+    write_image(tmp_path / "c.fits", image, metadata)
+    header = read_image(tmp_path / "c.fits")[1].header
+    assert [key for key in ("BAYERPAT", "COLORTYP", "CFAPAT") if key in header] == [keyword]
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".xisf", ".tif"])
+def test_unknown_colours_of_a_mosaic_are_not_passed_over(tmp_path, suffix):
+    """A warning says what BAYERPAT is, unless it says that there is none."""
+    for text, expected in (("FOVEON", ["BAYERPAT is 'FOVEON'"]), ("none", []), ("", [])):
+        write_image(tmp_path / f"a{suffix}", IMAGE, cards={"BAYERPAT": text}, overwrite=True)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert read_image(tmp_path / f"a{suffix}")[1].bayer_pattern is None
+        messages = [str(warning.message) for warning in caught]
+        assert len(messages) == len(expected) and all(map(str.__contains__, messages, expected))
+
+
+@pytest.mark.filterwarnings("ignore:.*will not keep")
 def test_extension_becomes_primary_with_both_headers(tmp_path):
     """An image extension is written as the primary image; what only the primary header says is kept."""
     primary, image = fits.PrimaryHDU(), fits.ImageHDU(IMAGE, name="SCI", ver=1)
@@ -111,8 +188,40 @@ def test_extension_becomes_primary_with_both_headers(tmp_path):
         header = hdus[0].header
     assert (header["OBSERVER"], header["EXPTIME"], header["HISTORY"][0]) == ("Ada", 30.0, "before")
     assert "INHERIT" not in header and "XTENSION" not in header
-    for hdu in (2, "ERR", -1):
-        assert_array_equal(read_image(tmp_path / "a.fits", hdu=hdu)[0], IMAGE + 1)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_lies_beside_the_image_is_named(tmp_path, packed):
+    """In one warning, whichever HDU is read and however it is asked for; empty ones are not worth a word."""
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])], name="STARS")
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(IMAGE, name="SCI"), table, fits.ImageHDU(IMAGE + 1, name="ERR")]
+    path = tmp_path / ("a.fits.gz" if packed else "a.fits")
+    fits.HDUList(hdus).writeto(path)
+    others = {1: "2 STARS (table), 3 ERR (image)", 3: "1 SCI (image), 2 STARS (table)"}
+    for hdu, number in ((None, 1), (1, 1), ("sci", 1), (3, 3), ("ERR", 3), (-1, 3)):
+        with pytest.warns(UserWarning) as caught:
+            image, _ = read_image(path, hdu=hdu)
+        assert [str(warning.message) for warning in caught] == [
+            f"{path}: HDUs that write_image will not keep: {others[number]}."
+        ]
+        assert_array_equal(image, IMAGE + (number == 3))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_lies_behind_the_image_may_be_broken(tmp_path):
+    """The image is read all the same."""
+    fits.HDUList([fits.PrimaryHDU(IMAGE), fits.ImageHDU(IMAGE)]).writeto(tmp_path / "a.fits")
+    content = (tmp_path / "a.fits").read_bytes()
+    for broken in (content[: 3 * 2880], content[: 2 * 2880] + b"no header" * 99, content[: 2 * 2880 + 99]):
+        (tmp_path / "a.fits").write_bytes(broken)
+        assert_array_equal(read_image(tmp_path / "a.fits", hdu=0)[0], IMAGE)
+
+
+def test_long_lists_of_hdus_are_cut_short(tmp_path):
+    """A sentence stays one."""
+    fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU() for _ in range(60))]).writeto(tmp_path / "a.fits")
+    with pytest.raises(ImageFormatError, match=r"19 unnamed \(empty\) and 41 more; export"):
+        read_image(tmp_path / "a.fits")
 
 
 def test_order_and_repetition_of_lines_survive(tmp_path):

@@ -35,6 +35,13 @@ def test_missing_pixels_become_0():
     assert n_clipped == 0
 
 
+@pytest.mark.parametrize(("missing_values", "zeros"), [(0, [0, 1]), (7, [0, 2]), (None, [0])])
+def test_what_is_missing_can_be_told(missing_values, zeros):
+    """By the value that says so, or by NaN alone."""
+    integers, _ = to_integers(np.array([[np.nan, 0.0, 7.0, 9.0]]), "u1", pedestal=50, missing_values=missing_values)
+    assert np.flatnonzero(integers == 0).tolist() == zeros
+
+
 def test_what_does_not_fit_is_clipped_and_counted():
     """Below 0 and above the largest integer; infinity is one of them."""
     image = np.array([[-40.0, 300.0, 100.0, np.inf], [-np.inf, 254.0, 255.4, 256.0]])

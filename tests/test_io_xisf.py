@@ -1,6 +1,8 @@
 """What holds for XISF files alone."""
 
 import base64
+import hashlib
+import tracemalloc
 import warnings
 import zlib
 from xml.etree import ElementTree
@@ -13,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from skbgopt.io import ImageFormatError, read_image, write_image
+from skbgopt.io import ImageFormatError, open_image, read_image, write_image
+from tests.test_io_fits import raw_image
 
 NAMESPACE = "{http://www.pixinsight.com/xisf}"
 IMAGE = np.arange(18, dtype="<f4").reshape(2, 3, 3) / 20
@@ -93,6 +96,49 @@ def test_attached_data_blocks_move_into_the_header(tmp_path):
     assert properties["s"]["value"] == text
     assert base64.b64decode(elements(tmp_path / "b.xisf")[2][2]) == icc
     assert_array_equal(opened.read_image(0), IMAGE)
+
+
+def test_packed_properties_stay_packed(tmp_path):
+    """So that a bomb among them does not go off; their check sums go on holding."""
+    packed = zlib.compress(bytes(2**26), 9)
+    pixels = np.moveaxis(IMAGE, -1, 0).tobytes()
+    told = f"""compression="zlib:{2**26}" checksum="sha1:{hashlib.sha1(packed).hexdigest()}\""""
+    place = f"attachment:{START + len(pixels)}:{len(packed)}"
+    inside = f"""<Property id="b" type="ByteArray" length="{2**26}" location="{place}" {told}/>"""
+    raw_xisf(tmp_path / "a.xisf", inside, pixels + packed, location=f"attachment:{START}:{len(pixels)}")
+    tracemalloc.start()
+    write_image(tmp_path / "b.xisf", *read_image(tmp_path / "a.xisf"))
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+    _, attributes, text = elements(tmp_path / "b.xisf")[0]
+    assert base64.b64decode(text) == packed and attributes["checksum"].endswith(hashlib.sha1(packed).hexdigest())
+
+
+def test_blocks_larger_than_the_file_are_not_kept(tmp_path):
+    """Many properties may share the same bytes, but they are not copied for each of them."""
+    pixels = np.moveaxis(IMAGE, -1, 0).tobytes()
+    place = f"attachment:{START + len(pixels)}:{2**20}"
+    inside = "".join(f"""<Property id="p{n}" type="ByteArray" location="{place}"/>""" for n in range(40))
+    raw_xisf(tmp_path / "a.xisf", inside, pixels + bytes(2**20), location=f"attachment:{START}:{len(pixels)}")
+    stored = open_image(tmp_path / "a.xisf")
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="will not keep: p17, p18"):
+            _, metadata = stored.read()
+        assert len(metadata.xisf.elements) == 17
+
+
+def test_packed_colour_profiles_are_unpacked(tmp_path):
+    """TIFF holds them as well; one that claims too much is named instead."""
+    icc = bytes(range(250)) * 9
+    packed = base64.b64encode(zlib.compress(icc)).decode()
+    for size, kept in ((len(icc), True), (2**30, False)):
+        inside = f"""<ICCProfile location="inline:base64" compression="zlib:{size}">{packed}</ICCProfile>"""
+        raw_xisf(tmp_path / "a.xisf", inside)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            write_image(tmp_path / "b.tif", *read_image(tmp_path / "a.xisf"), overwrite=True)
+        assert [str(warning.message).endswith("keep: ICCProfile.") for warning in caught] == [True] * (not kept)
+        assert read_image(tmp_path / "b.tif")[1].tiff.icc_profile == (icc if kept else None)
 
 
 def test_what_is_lost_is_named_once(tmp_path):
@@ -184,6 +230,16 @@ def test_keywords_become_cards(tmp_path):
     for name, (_, value) in rows.items():
         assert header[name] == value or (value is None and isinstance(header[name], fits.card.Undefined))
     assert "1.50000000000000000" in header.cards["PIXELS"].image
+
+
+def test_titles_without_keyword_become_comments(tmp_path):
+    """XISF has no keyword without a name; empty lines are dropped."""
+    raw_image(tmp_path / "a.fits", "         / SITE", "", "LAT     = 1.0", "         / TELESCOPE", "FOCAL   = 250")
+    write_image(tmp_path / "a.xisf", *read_image(tmp_path / "a.fits"))
+    rows = [tuple(attributes.values()) for _, attributes, _ in elements(tmp_path / "a.xisf")]
+    assert rows == [
+        ("COMMENT", "", " / SITE"), ("LAT", "1.0", ""), ("COMMENT", "", " / TELESCOPE"), ("FOCAL", "250", "")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

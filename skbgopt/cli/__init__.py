@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 
 import click
 
@@ -12,7 +11,7 @@ from skbgopt import __version__
 from skbgopt.cli._batch import apply_model, batch
 from skbgopt.cli._config import NAME
 from skbgopt.cli._demo import demo
-from skbgopt.cli._errors import SentenceGroup
+from skbgopt.cli._errors import SentenceGroup, Terminated
 from skbgopt.cli._help import EXIT_CODES
 from skbgopt.cli._remove import remove
 from skbgopt.cli._tune import tune
@@ -48,11 +47,22 @@ for command in (remove, batch, apply_model, tune, demo):
     command_line.add_command(command)
 
 
+def _end_politely(name: str) -> None:
+    """Let a signal end the program as Ctrl-C does, unless it is to be ignored, as under nohup."""
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        signal.signal(number, _terminate)
+
+
+def _terminate(number: int, _: object) -> None:
+    raise Terminated(number)
+
+
 def main() -> None:
     """Run the command; the entry point of ``skbgopt``."""
     # Threads that wait for work must not spin: on a busy machine that slows small fits tenfold and more. OpenMP
     # reads this when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # So that a polite end leaves no temporary file, as Ctrl-C does not.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for name in ("SIGTERM", "SIGHUP"):
+        _end_politely(name)
     command_line(prog_name="skbgopt")

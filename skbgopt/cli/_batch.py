@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import shutil
 import sys
@@ -13,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from skbgopt.cli._errors import FAILURE, INTERRUPTED, SentenceCommand
+from skbgopt.cli._errors import FAILURE, SentenceCommand, interrupt_code
 from skbgopt.cli._help import EXIT_CODES
-from skbgopt.cli._log import complain, speaker
+from skbgopt.cli._log import complain, say, speaker
 from skbgopt.cli._options import REPLACEABLE, apply_options, batch_options, given_parameters
 from skbgopt.cli._remove import job_of
 
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
 
 _INPUTS = """INPUTS are files, directories, patterns such as 'night?/**/*.fits', and @list.txt with any of these, one
 a line. An image that fails does not stop the others. The report has a line of JSON for each image: input, outputs,
-status, hash, parameters, gradient_removed (the model's range) and noise of each channel in the image's units,
-seconds, warnings, error."""
+status, hash, parameters, gradient_removed (the model's range), noise and level_std (standard error of the sky's
+level) of each channel in the image's units, reduced_chi2 of each channel, overshoot_fraction, pixels excluded by
+each reason, seconds, warnings, error."""
 
 _BATCH_EPILOG = f"""{_INPUTS}
 
@@ -34,6 +37,7 @@ _BATCH_EPILOG = f"""{_INPUTS}
 Examples:
   skbgopt batch lights -o flat --jobs 4
   skbgopt batch lights -o flat --jobs 4 --resume    go on after it was stopped
+  skbgopt batch lights -o flat --warm-start         frames of one night, whose skies are alike
   skbgopt batch 'night*/*.xisf' @more.txt -o flat --same-model night1/best.xisf
   skbgopt batch lights -o flat --scheduler tcp://host:8786
 
@@ -89,20 +93,23 @@ def _run(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) ->
             for record in records:
                 add(record)
                 counts[record["status"]] += 1
-                _tell(record, bar)
-    except KeyboardInterrupt:
+                with bar.external_write_mode():
+                    _tell(record, given)
+                bar.update()
+    except KeyboardInterrupt as error:
         complain(f"skbgopt: interrupted after {counts.total()} of {len(tasks)} images; --resume goes on.")
-        ctx.exit(INTERRUPTED)
+        ctx.exit(interrupt_code(error))
     finally:
         _remove_leftovers(output_dir, prefix)
     numbers = ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed"))
-    speaker(given["quiet"])(f"{numbers}; report: {report}")
+    speaker(given["quiet"] or given["as_json"])(f"{numbers}; report: {report}")
     ctx.exit(FAILURE if counts["failed"] else 0)
 
 
 def _tasks(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) -> list[Task]:
     from skbgopt.cli._expand import check_names, input_files
     from skbgopt.cli._frames import Task, hash_of, settings_hash
+    from skbgopt.cli._inputs import stamps_of
     from skbgopt.cli._outputs import check_is_no_file_name, split_suffix
 
     given = ctx.params
@@ -111,12 +118,14 @@ def _tasks(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) 
     paths = input_files(inputs)
     check_names(paths, given["file_format"])
     check_is_no_file_name(given["output_dir"])
-    mask = given.get("mask")
+    mask = None if given.get("mask") is None else Path(os.path.abspath(given["mask"]))
     job = job_of(
         ctx,
         input_path=paths[0],
         output_dir=Path(os.path.abspath(given["output_dir"])),
-        mask=None if mask is None else Path(os.path.abspath(mask)),
+        mask=mask,
+        # The settings' hash is of what it holds now.
+        stamps=stamps_of([] if mask is None else [mask]),
     )
     job.estimator()
     if reference is not None:
@@ -138,6 +147,7 @@ def _with_model(ctx: click.Context, job: Job, reference: Path) -> Job:
 
     if reference.suffix.lower() == ".npz":
         others = given_parameters(ctx) - {*REPLACEABLE, "device"}
+        others |= {"params"} if ctx.params.get("params") else set()
         if others:
             raise ValueError(f"A saved model has its own {', '.join(sorted(others))}: leave these flags out.")
         model = BackgroundSplineRegressor.load(reference)
@@ -169,16 +179,18 @@ def _progress(total: int, quiet: bool):
     from tqdm import tqdm
 
     # None is for "not where stderr is no terminal".
-    with tqdm(total=total, unit="image", file=sys.stderr, disable=True if quiet else None) as bar:
+    with tqdm(total=total, unit="image", disable=True if quiet or sys.stderr is None else None) as bar:
         yield bar
 
 
-def _tell(record: dict[str, Any], bar) -> None:
-    def write(line: str) -> None:
-        bar.write(line, file=sys.stderr)
+def _tell(record: dict[str, Any], given: dict[str, Any]) -> None:
+    from skbgopt.cli._report import image_line
 
     for warning in record["warnings"]:
-        complain(f"warning: {record['input']}: {warning}", echo=write)
+        complain(f"warning: {record['input']}: {warning}", logging.WARNING)
     if record["error"] is not None:
-        complain(f"skbgopt: {record['input']}: {record['error']}", echo=write)
-    bar.update()
+        complain(f"skbgopt: {record['input']}: {record['error']}")
+    if given["as_json"]:
+        say(json.dumps(record))
+    elif record["error"] is None:
+        speaker(given["quiet"] or not given["verbose"])(image_line(record))

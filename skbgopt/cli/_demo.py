@@ -9,11 +9,13 @@ import click
 
 from skbgopt.cli._errors import SentenceCommand
 from skbgopt.cli._help import EXIT_CODES
-from skbgopt.cli._options import debug_option
+from skbgopt.cli._log import speaker
+from skbgopt.cli._options import message_options
 
 if TYPE_CHECKING:
     from sklearn.utils import Bunch
 
+    from skbgopt.cli._report import Say
     from skbgopt.cli._run import Removal
 
 _SHAPE = (2000, 3000)
@@ -33,41 +35,42 @@ Examples:
 @click.command(cls=SentenceCommand, epilog=_EPILOG)
 @click.argument("image", required=False, type=click.Path(path_type=Path))
 @click.option("--output-dir", default="demo", show_default=True, type=click.Path(path_type=Path), help="For all files.")
-@click.option("--quiet", is_flag=True, help="Leave out the reports of the single runs.")
-@debug_option
-def demo(image: Path | None, output_dir: Path, quiet: bool, debug: bool) -> None:
+@message_options
+def demo(image: Path | None, output_dir: Path, quiet: bool, verbose: bool, **_) -> None:
     """Remove the background of IMAGE, or of a made frame with known truth, and draw before and after."""
+    say = speaker(quiet)
     if image is None:
-        _made_frame(output_dir, quiet)
+        _made_frame(output_dir, verbose, say)
     else:
-        removal = _remove(image, output_dir, quiet)
-        _draw(removal, output_dir, _name(image))
-        click.echo(f"{image}: {removal.seconds:.1f} seconds.")
+        removal = _remove(image, output_dir, verbose, say)
+        _draw(removal, output_dir, _name(image), say)
+        say(f"{image}: {removal.seconds:.1f} seconds.")
 
 
-def _made_frame(output_dir: Path, quiet: bool) -> None:
+def _made_frame(output_dir: Path, verbose: bool, say: Say) -> None:
     from skbgopt.datasets import make_sky_image
     from skbgopt.io import write_image
 
-    click.echo(f"Making a frame of {_SHAPE[0]} x {_SHAPE[1]} pixels: {_KIND}, seed {_SEED}.")
+    say(f"Making a frame of {_SHAPE[0]} x {_SHAPE[1]} pixels: {_KIND}, seed {_SEED}.")
     frame = make_sky_image(_KIND, shape=_SHAPE, random_state=_SEED)
     output_dir.mkdir(parents=True, exist_ok=True)
     lines = []
     for suffix in (".fits", ".xisf"):
         path = output_dir / f"frame{suffix}"
         write_image(path, frame.image, overwrite=True, history=["made by skbgopt demo"])
-        removal = _remove(path, output_dir, quiet)
+        removal = _remove(path, output_dir, verbose, say)
         lines.append(_result(path, removal, frame))
-    _draw(removal, output_dir, "frame")
-    click.echo("\n" + "\n".join(lines))
+    _draw(removal, output_dir, "frame", say, mask=frame.mask)
+    say()
+    for line in lines:
+        say(line)
 
 
-def _remove(path: Path, output_dir: Path, quiet: bool) -> Removal:
+def _remove(path: Path, output_dir: Path, verbose: bool, say: Say) -> Removal:
     from skbgopt.cli._run import Job, run_removal
 
-    click.echo(f"\nskbgopt remove {path} {output_dir} --overwrite")
-    say = (lambda *_, **__: None) if quiet else click.echo
-    return run_removal(Job(path, output_dir, overwrite=True), say)
+    say(f"\nskbgopt remove {path} {output_dir} --overwrite")
+    return run_removal(Job(path, output_dir, overwrite=True, verbose=verbose), say)
 
 
 def _result(path: Path, removal: Removal, frame: Bunch) -> str:
@@ -83,12 +86,12 @@ def _result(path: Path, removal: Removal, frame: Bunch) -> str:
     )
 
 
-def _draw(removal: Removal, output_dir: Path, name: str) -> None:
+def _draw(removal: Removal, output_dir: Path, name: str, say: Say, mask=None) -> None:
     from skbgopt.cli._preview import save_figure
     from skbgopt.plotting import BackgroundDisplay
 
-    display = BackgroundDisplay(removal.image, removal.background, removal.corrected).plot()
-    save_figure(display.figure_, output_dir / f"{name}_before_model_after.png", click.echo)
+    display = BackgroundDisplay(removal.image, removal.background, removal.corrected, mask=mask).plot()
+    save_figure(display.figure_, output_dir / f"{name}_before_model_after.png", say)
 
 
 def _name(path: Path) -> str:

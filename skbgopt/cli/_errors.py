@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from skbgopt.cli._help import GroupedCommand
+from skbgopt.cli._help import GroupedCommand, flags_of
 from skbgopt.cli._log import complain, logged_to
 
 # The last one is what shells say of a program whose reader went away, as that of `skbgopt remove ... | head -1`.
@@ -38,6 +38,19 @@ _USERS_NUMBERS = (errno.ELOOP, errno.ENAMETOOLONG, errno.EROFS)
 ARGUMENTS, WARNINGS = f"{__name__}.arguments", f"{__name__}.warnings"
 
 
+class Terminated(KeyboardInterrupt):
+    """A signal that asks for the end; as with Ctrl-C, nothing half done is left."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.code = 128 + number
+
+
+def interrupt_code(error: BaseException | None) -> int:
+    """Return the exit code of an interruption."""
+    return error.code if isinstance(error, Terminated) else INTERRUPTED
+
+
 class SentenceGroup(click.Group):
     """A group that reports wrong usage as one sentence."""
 
@@ -55,15 +68,19 @@ class SentenceGroup(click.Group):
             return run(*args, standalone_mode=False, **extra)
         try:
             code = run(*args, standalone_mode=False, **extra)
-        except click.Abort:
-            click.echo("skbgopt: interrupted, no output was written.", err=True)
-            code = INTERRUPTED
+        except click.Abort as error:
+            complain("skbgopt: interrupted, no output was written.")
+            code = interrupt_code(error.__cause__)
         except click.exceptions.NoArgsIsHelpError as error:
             click.echo(error.format_message())
             code = BAD_INPUT
         except click.ClickException as error:
-            click.echo(f"skbgopt: {_usage_sentence(error)}", err=True)
+            complain(f"skbgopt: {_usage_sentence(error)}")
             code = BAD_INPUT
+        except OSError as error:
+            # From --help and the like; the commands themselves let no error through.
+            complain(f"skbgopt: {sentence(error)}")
+            code = FAILURE
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -91,6 +108,8 @@ class SentenceCommand(GroupedCommand):
 
 
 def _usage_sentence(error: click.ClickException) -> str:
+    # Of the names that are like the wrong one, the nearest comes first.
+    del (getattr(error, "possibilities", None) or [])[1:]
     text = one_line(error.format_message())
     ctx = getattr(error, "ctx", None)
     return text if ctx is None else f"{text} See '{ctx.command_path} --help'."
@@ -113,11 +132,7 @@ def one_line(text: str) -> str:
 
 def _with_flags(text: str, command: click.Command) -> str:
     """Return a sentence on a parameter of the estimator as one on the flag that sets it."""
-    flags = {
-        param.name: next(opt for opt in param.opts if opt.startswith("--"))
-        for param in command.params
-        if isinstance(param, click.Option)
-    }
+    flags = flags_of(command)
     return re.sub(r"^The '(\w+)' parameter of \w+", lambda found: flags.get(found[1], found[0]), text)
 
 

@@ -7,15 +7,21 @@ import json
 import math
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from skbgopt.background import BackgroundSplineRegressor
 from skbgopt.cli._errors import one_line, sentence
-from skbgopt.cli._inputs import open_input
+from skbgopt.cli._inputs import open_input, stamps_of
 from skbgopt.cli._ledger import Record
 from skbgopt.cli._run import KEY_CARD, Job, Removal, run_removal
+
+# The last fit of this process, by the prefix of its batch: what --warm-start begins with.
+_last_fits: dict[str, BackgroundSplineRegressor] = {}
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,21 @@ def process_frame(task: Task) -> Record:
         raise SystemExit
     start = perf_counter()
     record = new_record(task.job)
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings_in(record):
         try:
             record |= _process(task)
         except Exception as error:
             record["error"] = sentence(error)
     record["seconds"] = round(perf_counter() - start, 3)
-    record["warnings"] = list(dict.fromkeys(one_line(str(warning.message)) for warning in caught))
     return record
+
+
+@contextmanager
+def warnings_in(record: Record) -> Iterator[None]:
+    """Keep the warnings of the block in a record, each once."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    record["warnings"] = list(dict.fromkeys(one_line(str(warning.message)) for warning in caught))
 
 
 def new_record(job: Job, error: str | None = None) -> Record:
@@ -87,6 +100,10 @@ def new_record(job: Job, error: str | None = None) -> Record:
         "parameters": job.parameters,
         "gradient_removed": None,
         "noise": None,
+        "level_std": None,
+        "reduced_chi2": None,
+        "overshoot_fraction": None,
+        "excluded": None,
         "seconds": None,
         "warnings": [],
         "error": error,
@@ -94,9 +111,10 @@ def new_record(job: Job, error: str | None = None) -> Record:
 
 
 def _process(task: Task) -> dict[str, Any]:
+    stamps = stamps_of([task.job.input_path])
     source = open_input(task.job.input_path, task.job.hdu)
     key = hash_of(task.settings, _file_hash(task.job.input_path))
-    job = replace(task.job, key=key)
+    job = replace(task.job, key=key, stamps={**task.job.stamps, **stamps})
     targets = job.targets(source)
     done: dict[str, Any] = {"outputs": [str(target) for target in targets], "hash": key}
     there = [target for target in targets if target.exists()]
@@ -107,16 +125,31 @@ def _process(task: Task) -> dict[str, Any]:
             return {**done, "status": "skipped" if task.resume else "done"}
         # The first of two, from a batch that was killed between them.
         job = replace(job, overwrite=job.overwrite or bool(there))
-    return {**done, **result_of(run_removal(job, _say_nothing))}
+    return {**done, **result_of(_remove(job))}
+
+
+def _remove(job: Job) -> Removal:
+    """Remove a background; with --warm-start remember the fit, and begin with the one remembered."""
+    if not job.parameters["warm_start"] or job.model is not None:
+        return run_removal(job, _say_nothing)
+    removal = run_removal(replace(job, start=_last_fits.get(job.prefix)), _say_nothing)
+    _last_fits.clear()
+    _last_fits[job.prefix] = removal.model
+    return removal
 
 
 def result_of(removal: Removal) -> Record:
     """Return what the record of an image says of its results."""
+    figures = removal.figures
     return {
         "outputs": [str(path) for path in removal.files],
         "status": "done",
-        "gradient_removed": _numbers(removal.gradient),
-        "noise": _numbers(removal.noise),
+        "gradient_removed": _numbers(figures.gradient),
+        "noise": _numbers(figures.noise),
+        "level_std": _numbers(figures.level_std),
+        "reduced_chi2": _numbers(figures.reduced_chi2),
+        "overshoot_fraction": figures.overshoot_fraction,
+        "excluded": figures.excluded,
         "seconds": round(removal.seconds, 3),
     }
 
@@ -138,7 +171,9 @@ def _blake(content: bytes = b""):
     return hashlib.blake2b(content, digest_size=16)
 
 
-def _numbers(values) -> list[float | None]:
+def _numbers(values) -> list[float | None] | None:
+    if values is None:
+        return None
     return [float(value) if math.isfinite(value) else None for value in values]
 
 

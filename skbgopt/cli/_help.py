@@ -33,6 +33,12 @@ class GroupedCommand(click.Command):
                 formatter.write_dl(records)
 
 
+def flags_of(command: click.Command) -> dict[str, str]:
+    """Return the long flag of each option, by the parameter's name."""
+    options = (param for param in command.params if isinstance(param, click.Option))
+    return {str(option.name): next(flag for flag in option.opts if flag.startswith("--")) for option in options}
+
+
 def grouped(group: str, *options: Callable[..., Callable]) -> tuple[Callable, ...]:
     """Return decorators that add options of one group; each is given as a function of the group's attributes."""
     return tuple(option(cls=GroupedOption, group=group) for option in options)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,18 @@ def open_input(path: Path, hdu: int | str | None = None) -> StoredImage:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise ValueError(f"{path} is no regular file: give an image file.")
     return open_image(path, hdu=hdu)
+
+
+def stamps_of(paths: Iterable[Path]) -> dict[Path, tuple[int, int]]:
+    """Return what changes when a file is written to: its size and time."""
+    return {path: (status.st_size, status.st_mtime_ns) for path in paths for status in [os.stat(path)]}
+
+
+def check_unchanged(stamps: dict[Path, tuple[int, int]]) -> None:
+    """Raise ValueError if a file is no longer what it was when its stamp was taken."""
+    for path, stamp in stamps_of(stamps).items():
+        if stamp != stamps[path]:
+            raise ValueError(f"{path} was changed while it was read: run again when it is complete.")
 
 
 def result_dtype(source: StoredImage) -> np.dtype:

@@ -22,6 +22,8 @@ def read_records(path: Path) -> dict[str, Record]:
     ValueError
         If the file is no such report.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError(f"The report {path} is no regular file: give another --report.")
     content = _content(path)
     if content and not content.startswith(_BEGINNING):
         raise ValueError(f"{path} is no report of skbgopt batch and is not appended to: give another --report.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -14,12 +16,17 @@ _LOGGER = logging.getLogger("skbgopt.cli")
 _LOGGER.propagate = False
 _LOGGER.addHandler(logging.NullHandler())
 _LOGGER.setLevel(logging.INFO)
+_COLOURS = {logging.ERROR: "red", logging.WARNING: "yellow"}
 
 
 def say(line: str = "", nl: bool = True) -> None:
     """Print a line of the report."""
     log(line)
-    click.echo(line, nl=nl)
+    try:
+        click.echo(line, nl=nl)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def log(line: str = "", nl: bool = True) -> None:
@@ -33,27 +40,59 @@ def speaker(quiet: bool) -> Callable[..., None]:
     return log if quiet else say
 
 
-def complain(line: str, level: int = logging.ERROR, echo: Callable[..., object] | None = None) -> None:
-    """Print an error or a warning to stderr."""
+def complain(line: str, level: int = logging.ERROR) -> None:
+    """Print an error or a warning to stderr, in colour if that is a terminal and NO_COLOR is not set."""
     _LOGGER.log(level, line)
-    (echo or _to_stderr)(line)
+    _to_stderr(line, _COLOURS[level])
 
 
-def _to_stderr(line: str) -> None:
-    click.echo(line, err=True)
+def _to_stderr(line: str, colour: str) -> None:
+    in_colour = sys.stderr is not None and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    # Where stderr takes nothing, there is nobody to tell.
+    with suppress(OSError):
+        click.echo(click.style(line, fg=colour) if in_colour else line, err=True)
+
+
+class _LogFile(logging.FileHandler):
+    """A log file that is given up with one warning when it can no longer be written to, as on a full disk."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Stop; called by `logging` where an exception is handled."""
+        _LOGGER.removeHandler(self)
+        line = f"warning: The log file {self.baseFilename} ends here: {sys.exc_info()[1]}."
+        _to_stderr(line, _COLOURS[logging.WARNING])
 
 
 @contextmanager
 def logged_to(path: Path | None) -> Iterator[None]:
-    """Append what is said in the block to a file, if one is given."""
+    """Append what is said in the block to a file, if one is given.
+
+    Raises
+    ------
+    ValueError
+        If the file is there and is no text.
+    """
     if path is None:
         yield
         return
-    handler = logging.FileHandler(path, encoding="utf-8")
+    _check_is_text(path)
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _LOGGER.addHandler(handler)
     try:
         yield
     finally:
         _LOGGER.removeHandler(handler)
-        handler.close()
+        with suppress(OSError):
+            handler.close()
+
+
+def _check_is_text(path: Path) -> None:
+    from skbgopt.io._formats import is_fits
+
+    if path.is_file():
+        with open(path, "rb") as file:
+            head = file.read(4096)
+        # FITS begins with text.
+        if b"\0" in head or is_fits(head):
+            raise ValueError(f"--log-file {path} is no text and is not appended to: give another name.")

@@ -13,7 +13,7 @@ from click import Choice
 from click.core import ParameterSource
 
 from skbgopt.cli._config import as_text, default_settings, saved_settings
-from skbgopt.cli._help import grouped
+from skbgopt.cli._help import flags_of, grouped
 
 # Those of BackgroundSplineRegressor; a test holds the two together.
 DEFAULTS: dict[str, Any] = {
@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "tol": 5e-5,
     "mask_objects": "auto",
     "move_control_points": False,
+    "warm_start": False,
     "correction": "subtract",
     "level": "median",
     "device": "auto",
@@ -218,7 +219,7 @@ _FILES = grouped("File",
 
 _JSON = grouped("Other",
     _option("--json", "as_json", is_flag=True,
-        help="Print one line of JSON instead of the report, as in that of skbgopt batch."),
+        help="Print a line of JSON for each image instead of the report, as in that of skbgopt batch."),
 )  # fmt: skip
 
 _ONE_IMAGE = grouped("File",
@@ -235,6 +236,8 @@ _MESSAGES = grouped("Other",
         is_eager=True, help="Settings by the names of the report's arguments, over those of ./skbgopt.toml and "
         "the user's; flags win."),
     _option("--quiet", is_flag=True, help="Print errors and warnings only."),
+    _option("--verbose", is_flag=True,
+        help="Print more: all steps and the smoothings tried, or how each image of many went."),
     _option("--log-file", type=click.Path(path_type=Path), metavar="FILE",
         help="Append all that is printed, with the time; also with --quiet."),
     _option("--debug", is_flag=True, help="Print the traceback of an error."),
@@ -254,9 +257,12 @@ _BATCH = grouped("Batch",
         "best with workers of one thread each."),
 )  # fmt: skip
 
-_SAME_MODEL = grouped("Batch",
+_EACH_FIT = grouped("Batch",
     _option("--same-model", type=click.Path(path_type=Path), metavar="REF",
         help="Fit this image once, or load this saved model (.npz), and apply it to all images."),
+    _estimator_option("warm_start", "--warm-start", is_flag=True,
+        help="Try only the smoothing of the image before (of this process, if it had the same shape) and the ones "
+        "beside it: about half the time. For frames whose skies are alike."),
 )  # fmt: skip
 
 _FIT = (*_SPLINE, *_PIXELS, *_MISSING, *_FITTING)
@@ -277,12 +283,12 @@ def removal_options(command: Callable) -> Callable:
 
 def batch_options(command: Callable) -> Callable:
     """Add the options of many images, in the order of --help."""
-    return _added(command, *_BATCH, *_SAME_MODEL, *_FRAMES, *_MESSAGES)
+    return _added(command, *_BATCH, *_EACH_FIT, *_FRAMES, *_JSON, *_MESSAGES)
 
 
 def apply_options(command: Callable) -> Callable:
     """Add the options of many images to which a fitted model is applied, in the order of --help."""
-    return _added(command, *_BATCH, *_MISSING, *_RESULT, *_FILES, *_MESSAGES)
+    return _added(command, *_BATCH, *_MISSING, *_RESULT, *_FILES, *_JSON, *_MESSAGES)
 
 
 def fit_options(command: Callable) -> Callable:
@@ -293,6 +299,11 @@ def fit_options(command: Callable) -> Callable:
 def debug_option(command: Callable) -> Callable:
     """Add --debug."""
     return _added(command, *_DEBUG)
+
+
+def message_options(command: Callable) -> Callable:
+    """Add what a command prints."""
+    return _added(command, *_MESSAGES[1:])
 
 
 def _added(command: Callable, *options: Callable) -> Callable:
@@ -309,12 +320,18 @@ def estimator_parameters(ctx: click.Context) -> dict[str, Any]:
     return {name: preset[name] if name in preset and name not in given else values[name] for name in DEFAULTS}
 
 
+def given_options(ctx: click.Context) -> dict[str, str]:
+    """Return the flags that were given, by the names of their parameters."""
+    flags = flags_of(ctx.command)
+    return {name: flag for name, flag in flags.items() if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+
+
 def given_parameters(ctx: click.Context) -> set[str]:
     """Return the names of the estimator's parameters that were given as flags."""
-    return {name for name in DEFAULTS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    return given_options(ctx).keys() & DEFAULTS.keys()
 
 
-def flags_of(parameters: dict[str, Any], ctx: click.Context) -> list[str]:
+def removal_flags(parameters: dict[str, Any], ctx: click.Context) -> list[str]:
     """Return the flags that make these the parameters of `skbgopt remove`, whatever the settings files are here."""
     named = {param.name: param for param in ctx.command.params}
     needed = ctx.meta[_IN_SETTINGS] | {name for name, value in parameters.items() if value != DEFAULTS[name]}

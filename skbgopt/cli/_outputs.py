@@ -9,12 +9,14 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from skbgopt._atomic import flush
 from skbgopt.io._formats import FORMATS
 
 # Bytes, on every usual file system.
 _LONGEST_NAME = 255
+# A full disk, a quota, a limit of the size of files.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SUFFIXES = {"fits": ".fits", "xisf": ".xisf", "tiff": ".tif"}
 
 
@@ -111,12 +113,16 @@ def _all_or_none(targets: Iterable[Path], prefix: str) -> Iterator[dict[Path, Pa
     targets = list(targets)
     with ExitStack() as stack:
         staging: dict[Path, Path] = {}
-        for directory in dict.fromkeys(target.parent for target in targets):
+        directories = list(dict.fromkeys(target.parent for target in targets))
+        stack.enter_context(_named_where_full(directories))
+        for directory in directories:
             stack.enter_context(_made(directory))
             # On the targets' own file system, so that moving is renaming and cannot run out of space.
-            staging[directory] = Path(stack.enter_context(TemporaryDirectory(prefix=prefix, dir=directory)))
+            staging[directory] = stack.enter_context(_staging(directory, prefix))
         staged = {target: staging[target.parent] / target.name for target in targets}
         yield staged
+        for written in staged.values():
+            flush(written)
         moved: dict[Path, Path | None] = {}
         try:
             for target, written in staged.items():
@@ -132,17 +138,43 @@ def _all_or_none(targets: Iterable[Path], prefix: str) -> Iterator[dict[Path, Pa
 
 
 @contextmanager
+def _named_where_full(directories: list[Path]) -> Iterator[None]:
+    """Say of an error that there is no room, where."""
+    where = " or ".join(map(str, directories))
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            # Of writers that count bytes: numpy, and with it astropy and tifffile.
+            raise OSError(errno.ENOSPC, "No room for all of the results", where) from error
+        if error.errno in _NO_ROOM and error.filename is None:
+            error.filename = where
+        raise
+
+
+@contextmanager
 def _made(directory: Path) -> Iterator[None]:
     """Make a directory with its parents; if the block fails, those that are new and empty go again."""
     missing = [path for path in (directory, *directory.parents) if not path.exists()]
-    directory.mkdir(parents=True, exist_ok=True)
     try:
+        directory.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
         with suppress(OSError):
             for path in missing:
                 path.rmdir()
         raise
+
+
+@contextmanager
+def _staging(directory: Path, prefix: str) -> Iterator[Path]:
+    """Make a directory that goes again; unlike `tempfile`'s also where a signal comes while it is made."""
+    path = directory / f"{prefix}{uuid.uuid4().hex}"
+    try:
+        path.mkdir(mode=0o700)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _kept_aside(target: Path, directory: Path) -> Path | None:

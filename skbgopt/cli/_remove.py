@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 import sys
 from dataclasses import fields
@@ -13,7 +14,8 @@ import click
 
 from skbgopt.cli._errors import ARGUMENTS, WARNINGS, SentenceCommand
 from skbgopt.cli._help import EXIT_CODES
-from skbgopt.cli._log import say, speaker
+from skbgopt.cli._hints import warn_of_idle_options
+from skbgopt.cli._log import complain, log, say, speaker
 from skbgopt.cli._options import estimator_parameters, removal_options
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ Examples:
 @click.pass_context
 def remove(ctx: click.Context, preview: bool, page: Path | None, quiet: bool, as_json: bool, **_) -> None:
     """Remove the sky background of the image INPUT; results go to OUTPUT_DIR (default: here)."""
-    from skbgopt.cli._frames import new_record, result_of
+    from skbgopt.cli._frames import new_record, result_of, warnings_in
     from skbgopt.cli._run import run_removal
 
     job = job_of(ctx, shows_progress=sys.stderr is not None and sys.stderr.isatty() and not quiet)
@@ -52,10 +54,15 @@ def remove(ctx: click.Context, preview: bool, page: Path | None, quiet: bool, as
         from skbgopt.cli._preview import run_preview
 
         run_preview(job, speaker(quiet or as_json), wanted)
-        return
-    removal = run_removal(job, speaker(quiet or as_json), wanted)
-    if as_json:
-        say(json.dumps({**new_record(job), **result_of(removal)}))
+    elif as_json:
+        record = new_record(job)
+        with warnings_in(record):
+            record |= result_of(run_removal(job, log, wanted))
+        for warning in record["warnings"]:
+            complain(f"warning: {warning}", logging.WARNING)
+        say(json.dumps(record))
+    else:
+        run_removal(job, speaker(quiet), wanted)
 
 
 def _page(ctx: click.Context, path: Path) -> Page:
@@ -68,5 +75,6 @@ def job_of(ctx: click.Context, **changes: Any) -> Job:
     """Return what a command's options ask for, but for the changes."""
     from skbgopt.cli._run import Job
 
+    warn_of_idle_options(ctx)
     given = {field.name: ctx.params[field.name] for field in fields(Job) if field.name in ctx.params}
     return Job(**{**given, "parameters": estimator_parameters(ctx), **changes})

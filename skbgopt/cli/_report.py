@@ -78,24 +78,28 @@ def preprocessing(image: np.ndarray, prepared: PreparedImage) -> Iterator[str]:
     )
 
 
-def modeling(estimator: BackgroundSplineRegressor, seconds: float) -> Iterator[str]:
-    """Yield the part on the fit, after it."""
+def modeling(estimator: BackgroundSplineRegressor, seconds: float, *, verbose: bool = False) -> Iterator[str]:
+    """Yield the part on the fit, after it; verbose is for every step, and each smoothing that was tried."""
     curve = estimator.loss_curve_
     step_name = "Epoch" if estimator.solver == "adam" else "Step"
-    stride = _STEPS_BETWEEN_LOSSES[estimator.solver]
+    stride = 1 if verbose else _STEPS_BETWEEN_LOSSES[estimator.solver]
     # The steps on wider scales, before those on the loss itself, have no comparable value.
     n_before = estimator.n_iter_ - len(curve)
     for step, loss in enumerate(curve, start=n_before + 1):
         if step % stride == 0:
             yield f"{step_name} {step:05d} - loss: {loss:.6f}"
     if estimator.solver == "mm":
-        chosen = ""
-        if estimator.smoothing_path_ is not None:
-            chosen = f" (chosen among {len(estimator.smoothing_path_.smoothing)} on held-out sky)"
+        chosen, path = "", estimator.smoothing_path_
+        if path is not None:
+            chosen = f" (chosen among {len(path.smoothing)} on held-out sky)"
+            for tried in zip(path.smoothing, path.score, path.standard_error, strict=True) if verbose else ():
+                yield "Smoothing {:.3g} - score: {:.4f}, from the best: +- {:.4f}".format(*tried)
         yield f"Smoothing: {estimator.smoothing_:.3g}{chosen}"
         yield f"Steps: {estimator.n_iter_}"
     yield f"Done in {seconds:.2f} seconds"
     yield f"Min loss: {estimator.loss_:.6f}"
+    chi2 = " ".join(f"{value:.2f}" for value in estimator.reduced_chi2_)
+    yield f"Sky: reduced chi2 [{chi2}], {estimator.overshoot_fraction_:.2%} of the pixels well below the model"
 
 
 def full_size(model: np.ndarray, result: np.ndarray, seconds: float) -> Iterator[str]:
@@ -104,3 +108,12 @@ def full_size(model: np.ndarray, result: np.ndarray, seconds: float) -> Iterator
     yield f"Elapsed {seconds:.2f} seconds"
     yield statistics_line("Bg (linear)", model, number)
     yield statistics_line("Subtracted", result, number)
+
+
+def image_line(record: Mapping[str, Any]) -> str:
+    """Return how an image of many went, from its record."""
+    line = f"{record['input']}: {record['status']}"
+    if record["noise"] is None:
+        return line
+    gradient, noise = (" ".join(f"{value:.4g}" for value in record[name]) for name in ("gradient_removed", "noise"))
+    return f"{line} in {record['seconds']:.2f} seconds, gradient removed: {gradient}, noise: {noise}"

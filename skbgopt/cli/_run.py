@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,17 @@ from skbgopt import __version__
 from skbgopt._device import resolve_device
 from skbgopt.background import BackgroundSplineRegressor
 from skbgopt.cli import _report as report
-from skbgopt.cli._inputs import InputFrame, check_memory, make_frame, open_input, result_dtype, size_text
+from skbgopt.cli._hints import warn_if_little_is_used
+from skbgopt.cli._inputs import (
+    InputFrame,
+    check_memory,
+    check_unchanged,
+    make_frame,
+    open_input,
+    result_dtype,
+    size_text,
+    stamps_of,
+)
 from skbgopt.cli._options import DEFAULTS
 from skbgopt.cli._outputs import all_or_none, check_is_no_file_name, check_targets, output_suffix, split_suffix
 from skbgopt.io import ImageMetadata, StoredImage, read_image, write_image
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
 
 _ROLES = ("subtracted", "model")
 RESULT_NAMES = ("bgSubtracted", "bgModel")
+_FITTED_FIGURES = ("level_std", "reduced_chi2", "overshoot_fraction")
 # The card that holds a job's key.
 KEY_CARD = "BGKEY"
 
@@ -54,10 +65,15 @@ class Job:
     output_scale: float = 1.0
     pedestal: float = 0.0
     shows_progress: bool = False
+    verbose: bool = False
     # Applied instead of a fit; `parameters` are then its own.
     model: BackgroundSplineRegressor | None = None
+    # Fitted again, with what it may keep of the image before.
+    start: BackgroundSplineRegressor | None = None
     # Says of the outputs what they are made of.
     key: str | None = None
+    # Of files that have been looked at before the work on them begins.
+    stamps: dict[Path, tuple[int, int]] = field(default_factory=dict)
     # Of the directories in which outputs are made.
     prefix: str = ".skbgopt-"
 
@@ -86,15 +102,16 @@ class Job:
         return [self.output(name, suffix) for name in RESULT_NAMES]
 
     def estimator(self) -> BackgroundSplineRegressor:
-        """Return the model to be applied, or a new one to be fitted.
+        """Return the model to be applied, or one to be fitted.
 
         Raises
         ------
         ValueError
             If a parameter is out of range; before anything is read.
         """
-        if self.model is not None:
-            return copy(self.model)
+        ready = self.model or self.start
+        if ready is not None:
+            return copy(ready)
         estimator = BackgroundSplineRegressor(**self.parameters, verbose=int(self.shows_progress))
         estimator._validate_params()
         low, high = estimator.threshold_min, estimator.threshold_max
@@ -109,14 +126,26 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Figures:
+    """What a job found out about its image, arrays of each channel; None of what only a fit to the image tells."""
+
+    gradient: np.ndarray
+    noise: np.ndarray
+    excluded: dict[str, int]
+    level_std: np.ndarray | None = None
+    reduced_chi2: np.ndarray | None = None
+    overshoot_fraction: float | None = None
+
+
+@dataclass(frozen=True)
 class Removal:
-    """The files of a finished job, how long it took, and of each channel the sky's noise and the model's range."""
+    """The files of a finished job, how long it took, its figures, and the model."""
 
     source: StoredImage
     files: list[Path]
     seconds: float
-    noise: np.ndarray
-    gradient: np.ndarray
+    figures: Figures
+    model: BackgroundSplineRegressor
 
     @property
     def image(self) -> np.ndarray:
@@ -139,6 +168,7 @@ def run_removal(job: Job, say: report.Say, page: Page | None = None) -> Removal:
     start = perf_counter()
     estimator = job.estimator()
     check_is_no_file_name(job.output_dir)
+    job = replace(job, stamps={**stamps_of(job.sources), **job.stamps})
     source = open_input(job.input_path, job.hdu)
     mask = None if job.mask is None else open_input(job.mask)
     targets = job.targets(source)
@@ -152,12 +182,12 @@ def run_removal(job: Job, say: report.Say, page: Page | None = None) -> Removal:
     check_memory(source, mask, job.max_memory, in_bands=not in_memory, compress=compress)
     with all_or_none([*targets, *models, *pages], job.prefix) as staged:
         pairs = [(target, staged[target]) for target in targets]
-        noise, gradient = _remove(job, source, mask, estimator, pairs, say, in_bands)
+        figures = _remove(job, source, mask, estimator, pairs, say, in_bands)
         for target in models:
             say(f"Writing {target}... ", nl=False)
             estimator.save(staged[target])
             say("done.")
-        removal = Removal(source, targets, perf_counter() - start, noise, gradient)
+        removal = Removal(source, targets, perf_counter() - start, figures, estimator)
         if page is not None:
             say(f"Writing {page.path}... ", nl=False)
             page.write_removal(staged[page.path], job, make_frame(*source.read(), mask), estimator, removal)
@@ -209,7 +239,7 @@ def _remove(
     targets: list[tuple[Path, Path]],
     say: report.Say,
     in_bands: bool,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Figures:
     image, metadata = source.read() if not in_bands else (None, source.metadata)
     with ExitStack() as stack:
         # The last one entered is the first one written.
@@ -220,11 +250,13 @@ def _remove(
         if in_bands and source.copy_to is not None:
             source.copy_to(corrected.pixels)
         frame = make_frame(corrected.pixels if image is None else image, metadata, mask)
+        check_unchanged(job.stamps)
         del image
         prepared = prepare_frame(job, frame, estimator, say)
-        noise = prepared.noise
+        noise, excluded, found = prepared.noise, prepared.excluded, {}
         if job.model is None:
-            _fit(estimator, prepared, say)
+            _fit(job, estimator, prepared, say)
+            found = {name: getattr(estimator, f"{name}_") for name in _FITTED_FIGURES}
         del prepared
         gradient = _evaluate(estimator, frame, background.pixels, corrected.pixels, say)
         # The writers need its memory.
@@ -232,7 +264,7 @@ def _remove(
         say(report.heading("Saving output files"))
         for output, role in ((corrected, _ROLES[0]), (background, _ROLES[1])):
             output.cards = _cards(job, estimator, role)
-    return noise, gradient
+    return Figures(gradient, noise, excluded, **found)
 
 
 @contextmanager
@@ -264,7 +296,12 @@ def _write_integers(
 ) -> None:
     seed = job.parameters["random_state"] or 0
     integers, n_clipped = to_integers(
-        output.pixels, job.output_dtype, scale=job.output_scale, pedestal=job.pedestal, random_state=seed
+        output.pixels,
+        job.output_dtype,
+        scale=job.output_scale,
+        pedestal=job.pedestal,
+        missing_values=job.parameters["missing_values"],
+        random_state=seed,
     )
     line = (
         f"{job.output_dtype} = round(value * {job.output_scale:g} + {job.pedestal:g} + dither of seed {seed}), "
@@ -296,12 +333,13 @@ def prepare_frame(job: Job, frame: InputFrame, estimator: BackgroundSplineRegres
     return prepared
 
 
-def _fit(estimator: BackgroundSplineRegressor, prepared: PreparedImage, say: report.Say) -> None:
+def _fit(job: Job, estimator: BackgroundSplineRegressor, prepared: PreparedImage, say: report.Say) -> None:
     say(report.heading("Background modeling"))
     say("Fitting spline...")
     start = perf_counter()
     estimator.fit_prepared(prepared)
-    for line in report.modeling(estimator, perf_counter() - start):
+    warn_if_little_is_used(prepared, masked=job.mask is not None)
+    for line in report.modeling(estimator, perf_counter() - start, verbose=job.verbose):
         say(line)
 
 

@@ -165,8 +165,9 @@ def to_keyword_texts(header: fits.Header) -> list[KeywordText]:
     texts = []
     for card in header.cards:
         if card.keyword in COMMENTARY:
-            # PixInsight keeps lines of text in the comment.
-            texts.append(KeywordText(card.keyword, "", printable(str(card.value))))
+            # PixInsight keeps lines of text in the comment; those without a keyword become comments.
+            name = card.keyword or ("COMMENT" if str(card.value).strip() else "")
+            texts.append(KeywordText(name, "", printable(str(card.value))))
         elif not is_structural(card.rawkeyword):
             texts.append(KeywordText(card.rawkeyword, printable(_value_text(card.rawvalue)), printable(card.comment)))
     return [text for text in texts if text.name]

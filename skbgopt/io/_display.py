@@ -43,7 +43,7 @@ def _bends(profile: bytes) -> bool | None:
             )
             if name in _CURVES
         ]
-    except struct.error:
+    except (struct.error, ValueError):
         return None
     return any(found) if found else None
 
@@ -57,5 +57,5 @@ def _curve_bends(profile: bytes, offset: int) -> bool:
         return False
     if number == 1:
         return abs(struct.unpack_from(">H", profile, offset + 12)[0] / 2**8 - 1) > _TOLERANCE
-    table = np.frombuffer(profile[offset + 12 : offset + 12 + 2 * number], ">u2") / 65535
+    table = np.frombuffer(profile, ">u2", number, offset + 12) / 65535
     return bool(np.abs(table - np.linspace(0, 1, len(table))).max(initial=0) > _TOLERANCE)

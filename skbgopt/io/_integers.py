@@ -8,7 +8,13 @@ _ROWS_AT_ONCE = 256
 
 
 def to_integers(
-    image: np.ndarray, dtype: np.dtype | str, *, scale: float = 1.0, pedestal: float = 0.0, random_state: int = 0
+    image: np.ndarray,
+    dtype: np.dtype | str,
+    *,
+    scale: float = 1.0,
+    pedestal: float = 0.0,
+    missing_values: float | None = 0.0,
+    random_state: int = 0,
 ) -> tuple[np.ndarray, int]:
     """Round ``image * scale + pedestal`` to integers.
 
@@ -18,12 +24,14 @@ def to_integers(
     Parameters
     ----------
     image : ndarray of shape (height, width) or (height, width, channels)
-        NaN and exact zeros, the marks of missing pixels, become 0.
+        Missing pixels become 0.
     dtype : numpy.dtype
         uint8, uint16 or uint32.
     scale : float, default=1.0
     pedestal : float, default=0.0
         In units of the integers. Large enough that few pixels of the sky fall below 0.
+    missing_values : float or None, default=0
+        The value of missing pixels beside NaN; None for none.
     random_state : int, default=0
         Seed of the dither.
 
@@ -38,7 +46,9 @@ def to_integers(
     n_clipped = 0
     for start in range(0, len(image), _ROWS_AT_ONCE):
         part = image[start : start + _ROWS_AT_ONCE]
-        missing = np.isnan(part) | (part == 0)
+        missing = np.isnan(part)
+        if missing_values is not None:
+            missing |= part == missing_values
         band = part.astype(float) * scale + pedestal
         n_clipped += int((((band < limits.min - 0.5) | (band >= limits.max + 0.5)) & ~missing).sum())
         band += rng.triangular(-1, 0, 1, band.shape)

@@ -89,6 +89,17 @@ def tiff_tag(code, value):
     return make
 
 
+def overlapping_strips(path):
+    """A TIFF file of a thousand strips that all lie at the same place."""
+    tifffile.imwrite(path, np.ones((1000, 100), "f4"), rowsperstrip=1, metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages.first.tags[273]
+    content = bytearray(path.read_bytes())
+    first = content[tag.valueoffset : tag.valueoffset + 4]
+    content[tag.valueoffset : tag.valueoffset + 4 * tag.count] = first * tag.count
+    path.write_bytes(content[: int.from_bytes(first, "little") + 400])
+
+
 def cut(make, share):
     """Make a file and cut it."""
 
@@ -104,6 +115,39 @@ def bomb(path):
     """A gzipped FITS file of few bytes whose header asks for terabytes."""
     fits_of(10**6, 10**6)(path)
     path.write_bytes(gzip.compress(path.read_bytes() + bytes(10**6)))
+
+
+def gzipped(make):
+    """Make a file and gzip it under its name."""
+
+    def make_gzipped(path):
+        make(path)
+        path.write_bytes(gzip.compress(path.read_bytes(), compresslevel=1))
+
+    return make_gzipped
+
+
+def many_hdus(path):
+    """A FITS file of thousands of empty extensions."""
+    fits_of()(path)
+    cards = ["XTENSION= 'IMAGE   '", "BITPIX  = 8", "NAXIS   = 0", "PCOUNT  = 0", "GCOUNT  = 1", "END"]
+    with path.open("ab") as file:
+        file.write(b"".join(text.ljust(80).encode() for text in cards).ljust(2880) * 3000)
+
+
+def tile_bomb(codec, dtype):
+    """Make a FITS file of one tile that claims to be a hundred thousand pixels wide and high."""
+
+    def make(path):
+        quantised = {} if dtype != "f4" else {"quantize_level": 0}
+        fits.CompImageHDU(np.ones((8, 8), dtype), compression_type=codec, tile_shape=(8, 8), **quantised).writeto(path)
+        content = path.read_bytes()
+        for keyword in ("ZNAXIS1", "ZNAXIS2", "ZTILE1", "ZTILE2"):
+            found = re.search(rf"{keyword:<8}= .{{70}}".encode(), content)
+            content = content.replace(found[0], f"{keyword:<8}= {10**5:>20}".ljust(80).encode())
+        path.write_bytes(content)
+
+    return make
 
 
 def links(path):
@@ -134,6 +178,7 @@ FILES = {
     "pipe.fits": (os.mkfifo, "is no regular file"),
     "loop.fits": (links, "Too many levels of symbolic links: loop.fits"),
     "x" * 300 + ".fits": (lambda path: None, "File name too long"),
+    "\N{TELESCOPE}" * 70 + ".fits": (lambda path: None, "File name too long"),
     "y" * 250 + ".fits": (lambda path: write_image(path, FRAME), "The name of the output is too long"),
     "a b\nc \N{TELESCOPE}.fits": (lambda path: path.touch(), "a b c \N{TELESCOPE}.fits is none of them"),
     "zero_axes.fits": (hdus_of(fits.PrimaryHDU()), "found no image"),
@@ -167,6 +212,19 @@ FILES = {
     "tiles_other.fits.fz": (tiles_of("ZTILE1", 0), "cannot decode"),
     "tiles_codec.fits.fz": (tiles_of("ZCMPTYPE", "'MAGIC'"), "cannot decode"),
     "tiles_wrong.fits.fz": (tiles_of("ZCMPTYPE", "'RICE_1'"), "tiles_wrong.fits.fz"),
+    "endless.fits": (lambda path: path.write_bytes(SIMPLE.ljust(2**23).encode()), "its headers are longer than"),
+    "endless.fits.gz": (gzipped(lambda path: path.write_bytes(SIMPLE.ljust(2**25).encode())), "headers are longer"),
+    "lines.fits": (fits_of(4, 3, cards=["HISTORY x"] * 60_000), "its headers are longer than"),
+    "hdus.fits": (many_hdus, "its headers are longer than"),
+    "hdus.fits.gz": (gzipped(many_hdus), "its headers are longer than"),
+    "claims.fits.gz": (gzipped(fits_of(10**5, 10**4, data=os.urandom(9999))), "declares 4000000000 bytes"),
+    "no_gzip.fits.gz": (lambda path: path.write_bytes(gzip.compress(b"no FITS")), "none of them"),
+    "rice.fits.fz": (tile_bomb("RICE_1", "i2"), "declares 20000000000 bytes"),
+    "gzip.fits.fz": (tile_bomb("GZIP_2", "f4"), "declares 40000000000 bytes"),
+    "plio.fits.fz": (tile_bomb("PLIO_1", "i2"), "declares 20000000000 bytes"),
+    "hcompress.fits.fz": (tile_bomb("HCOMPRESS_1", "i4"), "declares 40000000000 bytes"),
+    "four_axes.fits.fz": (hdus_of(fits.PrimaryHDU(), fits.CompImageHDU(np.ones((2, 2, 9, 9), "i2"))), "(2, 2, 9, 9)"),
+    "groups.fits": (fits_of(0, 3, 2, cards=["GROUPS  = T", "PCOUNT  = 0", "GCOUNT  = 1"]), "found no image"),
     "nan.fits": (hdus_of(fits.PrimaryHDU(FRAME * np.nan)), "5120 missing"),
     "infinite.fits": (hdus_of(fits.PrimaryHDU(FRAME * np.inf)), "5120 missing"),
     "huge.xisf": (xisf_of(geometry="1000000:1000000:1"), "declares 4000000000000 bytes"),
@@ -194,6 +252,11 @@ FILES = {
     "lab.xisf": (xisf_of(colorSpace="CIELab"), "colour spaces Gray and RGB"),
     "entities.xisf": (xisf_header(ENTITIES), "declares a document type"),
     "deep.xisf": (xisf_header(nested(100_000)), "nested deeper"),
+    "wide.xisf": (xisf_header(nested(1).replace("</a>", "<b/>" * 200_001 + "</a>")), "more than 200000 elements"),
+    "one_axis.xisf": (xisf_of(geometry="3:2"), "cannot decode"),
+    "claims_zstd.xisf": (packed_of("zstd", compression="zstd:4000000", geometry="1000:1000:1"), "declares 4000000"),
+    "huge_lz4.xisf": (packed_of("lz4", compression="lz4:4000000", geometry="1000:1000:1"), "can hold at most"),
+    "reference.xisf": (xisf_of(location="inline:"), "not implemented"),
     "no_xml.xisf": (xisf_header("not xml"), "cannot decode"),
     "no_image.xisf": (xisf_header(nested(1)), "found no image"),
     "long_header.xisf": (xisf_header("<xisf/>", 4_000_000_000), "declares 4000000000 bytes"),
@@ -207,6 +270,13 @@ FILES = {
     "codec.tif": (tiff_tag(259, 7), "codec.tif"),
     "no_page.tif": (lambda path: path.write_bytes(b"II*\0" + bytes(4)), "no_page.tif"),
     "far_page.tif": (lambda path: path.write_bytes(b"II*\0" + b"\xff" * 4), "far_page.tif"),
+    "overlap.tif": (overlapping_strips, "declares 400000 bytes"),
+    "jpeg.tif": (tiff_of(np.ones((16, 16), "u1"), compression="jpeg"), "is by JPEG; save it without"),
+    "png.tif": (tiff_of(np.ones((16, 16), "u1"), compression="png"), "is by PNG"),
+    "thumbnail.tif": (tiff_of(np.ones((5, 6), "u1"), subfiletype=1), "is a thumbnail"),
+    "mosaic.tif": (tiff_of(np.ones((6, 6), "u2"), photometric="cfa"), "does not name it"),
+    "bits.tif": (tiff_of(np.ones((5, 6), bool)), "type bool"),
+    "claims_zstd.tif": (tiff_tag(259, 50000), "claims_zstd.tif"),
     "short.tif": (cut(tiff_of(FRAME), 0.7), "truncated or damaged"),
     "deflate.tif": (
         lambda path: path.write_bytes(_broken(FRAME, zlib.compress(FRAME.tobytes())[:20])), "deflate.tif"

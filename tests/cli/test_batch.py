@@ -194,6 +194,7 @@ def test_apply_takes_what_a_model_leaves_open(lights):
         ("lights lights/../light0.fits -o flat", "results of the same name"),
         ("lights -o flat --report lights/light0.fits", "is no report of skbgopt batch"),
         ("lights -o flat --same-model nothing.npz", "No such file or directory: nothing.npz"),
+        ("lights -o flat --report /dev/full", "/dev/full is no regular file"),
         ("lights -o flat --scheduler nowhere", "--scheduler found no dask.distributed cluster at 'nowhere'"),
         ("lights", "Missing option '-o' / '--output-dir'"),
         ("lights -o flat --resum", "--resume"),
@@ -206,6 +207,43 @@ def test_wrong_use_is_one_sentence(lights, arguments, words):
     assert words in result.stderr and result.stderr.count("\n") == 1 and result.stdout == ""
     assert [name for name in names(".") if name != "flat"] == before
     assert not Path("flat").exists() or names("flat") in ([], [REPORT])
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_warm_start_gives_practically_the_same_backgrounds(lights, jobs):
+    """As a cold one within a tenth of the noise; each process tries all smoothings for its first image only."""
+    write_image("lights/other.fits", read_image("lights/light0.fits")[0][:70])
+    options = ["lights", "-N", "16", "--jobs", str(jobs)]
+    run("batch", *options, "-o", "cold")
+    run("batch", *options, "-o", "warm", "--warm-start")
+    for name, record in report_of("warm").items():
+        assert record["parameters"]["warm_start"] and record["status"] == "done"
+        cold, warm = (read_image(f"{at}/{Path(name).stem}_bgModel.fits")[0] for at in ("cold", "warm"))
+        assert np.sqrt(np.mean((warm - cold) ** 2)) < 0.1 * record["noise"][0]
+
+
+def test_a_warm_start_begins_with_the_image_before(lights, monkeypatch):
+    """If it had the same shape; one that failed is passed over, and a batch that goes on begins cold."""
+    write_image("lights/light1.fits", np.ones((80, 120), dtype=np.float32), overwrite=True)
+    write_image("lights/light2.fits", read_image("lights/light2.fits")[0][:70], overwrite=True)
+    remove, tried = _frames.run_removal, {}
+
+    def run_removal(job, say):
+        removal = remove(job, say)
+        tried[job.input_path.name] = len(removal.model.smoothing_path_.smoothing)
+        return removal
+
+    monkeypatch.setattr(_frames, "run_removal", run_removal)
+    options = ["lights/light0.fits", "lights/light1.fits", "lights/light3.fits", "lights/light2.fits", "-N", "16"]
+    run("batch", *options, "-o", "flat", "--warm-start", code=1)
+    assert tried["light0.fits"] == tried["light2.fits"] == 9 > tried["light3.fits"]
+    assert "3 skipped" in run("batch", *options, "-o", "flat", "--warm-start", "--resume", code=1).stdout
+
+
+def test_a_warm_start_needs_a_choice(lights):
+    """With a fixed smoothing it is named as without effect."""
+    result = run("batch", "lights/light3.fits", "-o", "one", "--warm-start", *FAST)
+    assert "--warm-start has no effect here" in result.stderr
 
 
 def test_inputs_are_files_patterns_directories_and_lists(lights, folder):

@@ -2,14 +2,18 @@
 
 import json
 import os
+import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import click
 import click.testing
+import numpy as np
 import pytest
 
+from skbgopt import write_image
 from skbgopt.cli import command_line
 from skbgopt.cli._options import DEFAULTS
 from tests.cli.command import FAST, argument, names, run
@@ -31,9 +35,13 @@ def test_help_has_examples_groups_and_exit_codes(name):
 
 @pytest.mark.parametrize("name", ["remove", "batch"])
 def test_remove_and_batch_share_their_options(name):
-    """Each parameter of the estimator is an option of both, with the same flags and default."""
+    """Each parameter of the estimator is an option of both, with the same flags and default.
+
+    But for the one that needs an image before.
+    """
     options = {param.name: param for param in command_line.commands[name].params}
-    for parameter, default in DEFAULTS.items():
+    assert ("warm_start" in options) == (name == "batch")
+    for parameter, default in DEFAULTS.items() - {("warm_start", False)}:
         assert options[parameter].default == default
         assert options[parameter].opts == next(
             param.opts for param in command_line.commands["remove"].params if param.name == parameter
@@ -46,13 +54,14 @@ def test_remove_and_batch_share_their_options(name):
         (["remove", "a.fits", "--quantil", "0.9"], "--quantile"),
         (["remove", "a.fits", "--tresholdmin", "0.9"], "--threshold-min"),
         (["batch", "a.fits", "-o", "b", "--job", "2"], "--jobs"),
+        (["remove", "a.fits", "--quite"], "--quiet"),
         (["remov", "a.fits"], "remove"),
     ],
 )
 def test_a_wrong_name_gets_the_nearest_right_one(folder, arguments, nearest):
     """Of flags and of commands."""
     result = run(*arguments, code=2)
-    assert f"'{nearest}'" in result.stderr and result.stderr.count("\n") == 1
+    assert f"Did you mean '{nearest}'?" in result.stderr and result.stderr.count("\n") == 1
 
 
 @pytest.fixture
@@ -148,8 +157,122 @@ def test_the_shell_completes_flags(folder, shell):
     assert "--quantile" in done.stdout and "--order" not in done.stdout
 
 
-def test_nothing_is_coloured(galaxy):
-    """So that NO_COLOR has nothing to switch off: no escape codes, even where colours are allowed."""
+def test_help_and_reports_are_not_coloured(galaxy):
+    """No escape codes, even where colours are allowed."""
     for arguments in (["--help"], ["remove", "--help"], ["remove", "galaxy.fits", *FAST]):
         result = click.testing.CliRunner().invoke(command_line, arguments, color=True)
         assert result.exit_code == 0 and "\x1b" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("on_terminal", "no_color", "expected"),
+    [
+        (True, None, "\x1b[31mskbgopt: No such command 'remov'. Did you mean 'remove'? See 'skbgopt --help'.\x1b[0m"),
+        (True, "", "\x1b[31mskbgopt"),
+        (True, "1", "skbgopt: No such"),
+        (False, None, "skbgopt: No such"),
+    ],
+)
+def test_errors_are_red_on_a_terminal(folder, on_terminal, no_color, expected):
+    """But not where NO_COLOR is set."""
+    reader, writer = pty.openpty() if on_terminal else os.pipe()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+    if no_color is not None:
+        environment["NO_COLOR"] = no_color
+    call = [sys.executable, "-c", "from skbgopt.cli import main; main()", "remov"]
+    subprocess.run(call, env=environment, stderr=writer, check=False)
+    assert os.read(reader, 1000).decode().startswith(expected)
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--learning-rate 0.1", "--learning-rate has no effect here: it counts with --solver adam."),
+        ("--solver adam -e 3 --smoothing 1", "--smoothing has no effect here: it counts with --solver mm."),
+        (
+            "--preset bgoptimizer -e 3 --mask-objects yes",
+            "--mask-objects has no effect here: it counts with --solver mm.",
+        ),
+        ("--pedestal 100", "--pedestal has no effect here: it counts with an integer --output-dtype."),
+        ("--seed 1", "--seed has no effect here: it counts with --init random or an integer --output-dtype."),
+        ("--preview --save-model a.npz", "--save-model has no effect here: it counts without --preview."),
+        ("--seed 1 --init random", None),
+        ("--seed 1 --pedestal 100 --output-dtype uint16 --output-scale 60000", None),
+        ("-B 4", None),
+    ],
+)
+def test_options_without_effect_are_named(galaxy, options, expected):
+    """By one warning for each; old scripts' -B is let pass."""
+    preset = [] if "adam" in options or "preset" in options else FAST
+    result = run("remove", "galaxy.fits", "--quiet", *preset, *options.split())
+    assert result.stderr == ("" if expected is None else f"warning: {expected}\n")
+
+
+def test_settings_without_effect_are_let_pass(settings):
+    """Files of settings are for all runs: only flags are meant for this one."""
+    assert run("remove", "galaxy.fits", "--preset", "bgoptimizer", "-e", "3", "--quiet").stderr == ""
+
+
+def test_a_mask_that_leaves_little_is_named(galaxy):
+    """With the reasons, and what white means; not where half is left."""
+    weights = np.zeros(galaxy.image.shape[:2], dtype=np.float32)
+    weights[:, :100] = 1
+    write_image("mask.fits", weights)
+    result = run("remove", "galaxy.fits", *FAST, "--quiet", "-m", "mask.fits")
+    assert result.stderr.startswith("warning: Only 43% of the image is fitted: of 38400 pixels excluded: ")
+    assert result.stderr.endswith("22400 weight 0; a mask is white where the sky is.\n")
+    weights[:, :140] = 1
+    write_image("mask.fits", weights, overwrite=True)
+    assert run("remove", "galaxy.fits", *FAST, "--quiet", "--overwrite", "-m", "mask.fits").stderr == ""
+
+
+def test_a_fit_that_runs_out_of_steps_is_named(galaxy):
+    """In the record of --json as well."""
+    result = run("remove", "galaxy.fits", *FAST, "-e", "2", "--json")
+    (warning,) = json.loads(result.stdout)["warnings"]
+    assert "stopped at max_iter=2" in warning and result.stderr == f"warning: {warning}\n"
+
+
+def test_verbose_prints_each_step_and_smoothing(galaxy):
+    """All that the report prints, and more."""
+    plain = run("remove", "galaxy.fits", "-N", "16").stdout
+    lines = run("remove", "galaxy.fits", "-N", "16", "--overwrite", "--verbose").stdout.splitlines()
+    steps = [int(line.split()[1]) for line in lines if line.startswith("Step 0")]
+    assert steps == list(range(steps[0], steps[0] + len(steps))) and len(steps) > plain.count("\nStep 0")
+    tried = [line for line in lines if line.startswith("Smoothing ") and "score" in line]
+    assert len(tried) == 9 and "+- 0.0000" in "".join(tried)
+
+
+def test_a_batch_prints_as_much_as_it_is_asked_to(galaxy, folder):
+    """A line of JSON for each image, as in the report; a line for people; or nothing."""
+    write_image("constant.fits", np.ones((80, 120), dtype=np.float32))
+    images = ["galaxy.fits", "constant.fits"]
+    result = run("batch", *images, "-o", "json", *FAST, "--json", code=1)
+    assert result.stdout == Path("json/skbgopt-report.jsonl").read_text()
+    lines = run("batch", *images, "-o", "verbose", *FAST, "--verbose", code=1).stdout.splitlines()
+    assert re.fullmatch(
+        rf"{folder}/galaxy.fits: done in [\d.]+ seconds, gradient removed: ([\d.e-]+ ?){{3}}, noise: .*", lines[0]
+    )
+    assert lines[1:] == ["1 done, 0 skipped, 1 failed; report: verbose/skbgopt-report.jsonl"]
+    assert run("batch", *images, "-o", "quiet", *FAST, "--quiet", "--verbose", code=1).stdout == ""
+    run("remove", "galaxy.fits", "one", *FAST, "--save-model", "night.npz", "--quiet")
+    lines = run("apply", "night.npz", "galaxy.fits", "-o", "applied", "--json").stdout.splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["done"]
+
+
+def test_the_log_of_a_batch_has_a_line_for_each_image(galaxy):
+    """Also where the screen has none."""
+    run("batch", "galaxy.fits", "-o", "flat", *FAST, "--quiet", "--log-file", "log.txt")
+    assert "galaxy.fits: done in" in Path("log.txt").read_text()
+
+
+@pytest.mark.parametrize("name", ["galaxy.fits", "night.npz"])
+def test_the_log_is_not_appended_to_other_files(galaxy, name):
+    """An image or a model given by mistake stays as it is."""
+    run("remove", "galaxy.fits", "one", *FAST, "--save-model", "night.npz", "--quiet")
+    before = Path(name).read_bytes()
+    result = run("remove", "galaxy.fits", *FAST, "--log-file", name, code=2)
+    assert result.stderr == f"skbgopt: --log-file {name} is no text and is not appended to: give another name.\n"
+    assert Path(name).read_bytes() == before

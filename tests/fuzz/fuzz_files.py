@@ -2,8 +2,8 @@
 
     python -m tests.fuzz.fuzz_files --minutes 20 --keep found/
 
-reads mutated FITS, XISF and TIFF files under a limit of memory and of seconds for each, writes what could be read in
-every format, and keeps the files that break a promise.
+reads mutated FITS, XISF and TIFF files under a limit of memory and of seconds of the processor for each, writes what
+could be read in every format, and keeps the files that break a promise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from pathlib import Path
 
 import lz4.block
 import numpy as np
+import tifffile
 import zstandard
+from astropy.io import fits
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -66,11 +68,50 @@ def seed_files(folder):
                 write_image(path, pixels, metadata, cards=cards, compress=compress, overwrite=True)
                 seeds[kind].append(path.read_bytes())
     seeds["xisf"] += [packed_xisf(image, codec) for codec in ("zlib", "zlib+sh", "lz4", "lz4hc+sh", "zstd", "zstd+sh")]
+    seeds["xisf"].append(packed_xisf(image, "zlib", properties=True))
+    seeds["tiff"] += tiff_seeds(image, colour, folder / "seed.tif")
+    seeds["fits"] += tile_seeds(image, folder / "seed.fits")
     seeds["gz"] = seeds["fits"]
     return seeds
 
 
-def packed_xisf(image, codec, **changed):
+def tiff_seeds(image, colour, path):
+    """TIFF files of every compression, with tags of every kind, of several images and of a raw camera."""
+    tags = [(274, 3, 1, 6, True), (315, 2, 0, "Ada", True), (700, 1, 4, b"<x/>", True), (37510, 7, 3, b"abc", True)]
+    named = {"metadata": None, "iccprofile": bytes(range(200)), "extratags": tags, "resolution": (72, 72)}
+    cfa = [(33421, 3, 2, (2, 2), True), (33422, 1, 4, bytes([1, 0, 2, 1]), True)]
+    written = [
+        *((image, {"compression": name, **named}) for name in ("lzw", "zlib", "packbits", "zstd", "lzma", None)),
+        (colour.astype("u2"), {"planarconfig": "separate", "photometric": "rgb", "byteorder": ">", **named}),
+        (image.astype("u2"), {"bitspersample": 12, "bigtiff": True, "metadata": None}),
+        (image.astype("u2"), {"photometric": "cfa", "extratags": cfa, "metadata": None}),
+        (np.pad(image, 20), {"tile": (16, 16), "compression": "zlib", "predictor": True, "metadata": None}),
+    ]
+    contents = []
+    for pixels, options in written:
+        tifffile.imwrite(path, pixels, **options)
+        contents.append(path.read_bytes())
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(image, metadata=None)
+        tiff.write(image[:2, :3], metadata=None)
+    return [*contents, path.read_bytes()]
+
+
+def tile_seeds(image, path):
+    """FITS files of tiles of every codec, and of several HDUs."""
+    contents = []
+    for codec in ("RICE_1", "GZIP_1", "GZIP_2", "HCOMPRESS_1", "PLIO_1"):
+        for dtype in ("i2", "f4"):
+            hdus = [fits.PrimaryHDU(), fits.CompImageHDU(np.pad(image, 6).astype(dtype), compression_type=codec)]
+            fits.HDUList(hdus).writeto(path, overwrite=True)
+            contents.append(path.read_bytes())
+    table = fits.BinTableHDU.from_columns([fits.Column("a", "E", array=[1.0])], name="STARS")
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(image, name="SCI"), table]
+    fits.HDUList(hdus).writeto(path, overwrite=True)
+    return [*contents, path.read_bytes()]
+
+
+def packed_xisf(image, codec, properties=False, **changed):
     """An XISF file of one channel whose pixels are packed by this codec."""
     content = image.tobytes()
     name, _, shuffled = codec.partition("+")
@@ -94,9 +135,17 @@ def packed_xisf(image, codec, **changed):
         **changed,
     }
     listed = " ".join(f'{key}="{value}"' for key, value in attributes.items())
+    inside, block = "", zlib.compress(bytes(range(200)))
+    if properties:
+        place = f'location="attachment:{4096 + len(packed)}:{len(block)}" compression="zlib:200"'
+        inside = (
+            f'<Property id="b" type="ByteArray" length="200" {place}/><ICCProfile {place}/>'
+            f'<Resolution horizontal="72" vertical="72" unit="inch"/><ColorFilterArray pattern="RGGB"/>'
+        )
+        packed += block
     header = (
         f'<?xml version="1.0" encoding="UTF-8"?><xisf version="1.0" xmlns="http://www.pixinsight.com/xisf">'
-        f'<Image {listed}><Property id="a" type="Boolean" value="1"/></Image><Metadata/></xisf>'
+        f'<Image {listed}><Property id="a" type="Boolean" value="1"/>{inside}</Image><Metadata/></xisf>'
     ).encode()
     start = b"XISF0100" + len(header).to_bytes(4, "little") + bytes(4) + header
     return start.ljust(4096, b"\0") + packed
@@ -252,7 +301,7 @@ def main():
     options, counts, found = _arguments(), {}, set()
     end = time.monotonic() + 60 * options.minutes
     warnings.simplefilter("ignore")
-    signal.signal(signal.SIGALRM, _too_slow)
+    signal.signal(signal.SIGPROF, _too_slow)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         seeds = seed_files(folder)
@@ -271,7 +320,8 @@ def main():
             content = data.draw(mutated(data.draw(st.sampled_from(seeds[kind])), kind))
             path = folder / "mutated"
             path.write_bytes(content)
-            signal.alarm(SECONDS)
+            # Seconds of the processor, so that a busy machine finds nothing.
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
                 readable = check_file(path, folder)
             except (Exception, _TooSlow) as error:
@@ -288,7 +338,7 @@ def main():
             else:
                 counts[kind, readable] = counts.get((kind, readable), 0) + 1
             finally:
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
 
         while time.monotonic() < end:
             one_file()
