@@ -26,6 +26,7 @@ _HOMES = {
     "read_image": "io",
     "write_image": "io",
     "ImageFormatError": "io",
+    "BackgroundWarning": "diagnosis",
     "gradient_left": "metrics",
     "BackgroundDisplay": "plotting",
     "ControlPointsDisplay": "plotting",
@@ -41,6 +42,7 @@ __all__ = [*_HOMES, "__version__"]
 if TYPE_CHECKING:  # what __getattr__ finds, for those who read types
     from .background import BackgroundSplineRegressor as BackgroundSplineRegressor
     from .datasets import make_sky_image as make_sky_image
+    from .diagnosis import BackgroundWarning as BackgroundWarning
     from .each_image import EachImage as EachImage
     from .io import ImageFormatError as ImageFormatError
     from .io import read_image as read_image

@@ -27,9 +27,10 @@ _ARRAYS = (
     "background_level_",
     "loss_curve_",
     "object_mask_",
+    "reduced_chi2_",
 )
 # Not there where the solver knows no standard error.
-_OPTIONAL_ARRAYS = {"error_coef_"}
+_OPTIONAL_ARRAYS = ("error_coef_", "level_std_")
 _SCALARS = (
     "smoothing_",
     "loss_",
@@ -39,6 +40,7 @@ _SCALARS = (
     "image_shape_",
     "n_features_in_",
     "excluded_",
+    "overshoot_fraction_",
 )
 _CURVES = {"MidtonesCurve": MidtonesCurve, "LinearCurve": LinearCurve}
 _CURVE_NAMES = ("stretch_", "curve_")
@@ -63,8 +65,8 @@ def save(estimator, path) -> None:
         "curves": {name: _curve_to_lists(curve) for name, curve in curves.items()},
     }
     arrays = {name: np.asarray(getattr(estimator, name)) for name in _ARRAYS}
-    if estimator.error_coef_ is not None:
-        arrays["error_coef_"] = estimator.error_coef_
+    optional = {name: getattr(estimator, name) for name in _OPTIONAL_ARRAYS}
+    arrays |= {name: value for name, value in optional.items() if value is not None}
     with replacing(Path(path), overwrite=True) as temporary, temporary.open("wb") as file:
         np.savez(file, header=np.array(json.dumps(header, default=_plain)), allow_pickle=False, **arrays)
 
@@ -74,7 +76,10 @@ def load(cls, path):
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             header = json.loads(str(archive["header"]))
-            arrays = {name: archive[name] for name in (*_ARRAYS, *_OPTIONAL_ARRAYS.intersection(archive.files))}
+            arrays = {
+                name: archive[name]
+                for name in (*_ARRAYS, *(name for name in _OPTIONAL_ARRAYS if name in archive.files))
+            }
         if header["format"] != _FORMAT or not 1 <= header["version"] <= _VERSION:
             raise ValueError(f"format {header['format']} version {header['version']}")
         estimator = cls(**header["parameters"])
@@ -87,7 +92,7 @@ def load(cls, path):
         reason = "it holds no such arrays" if "pickle" in str(error) else str(error)
         raise ValueError(f"{path} is not a model saved by {cls.__name__} that this version reads: {reason}.") from error
     arrays["loss_curve_"] = arrays["loss_curve_"].tolist()
-    for name, value in {"error_coef_": None, **fitted, **arrays, "smoothing_path_": None}.items():
+    for name, value in {**dict.fromkeys(_OPTIONAL_ARRAYS), **fitted, **arrays, "smoothing_path_": None}.items():
         setattr(estimator, name, value)
     return estimator
 
@@ -106,6 +111,7 @@ def _check_consistent(fitted: dict, arrays: dict[str, np.ndarray]) -> None:
     }
     if "error_coef_" in arrays:
         shapes["error_coef_"] = (n_channels, len(arrays["coef_"]), arrays["error_coef_"].shape[-1])
+        shapes["level_std_"] = (n_channels,)
     parts = {name: arrays[name] for name in shapes}
     for name in _CURVE_NAMES:
         for key, value in vars(fitted[name]).items():

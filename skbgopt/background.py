@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from numbers import Integral, Real
-from warnings import warn
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from ._device import on_device
 from ._validation import MISSING_CONSTRAINT
 from .callbacks import CallbackSupportMixin, fit_steps, with_callbacks
+from .diagnosis import diagnose
 from .fitting import FitSettings, fit_background
 from .image_model import SplineImageModel
 from .preparation import PreparedImage, prepare_image
@@ -119,9 +118,17 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         Pixels that each reason excluded; a pixel counts for each of its reasons.
     object_mask_ : ndarray of bool
         Reduced pixels that were taken for extended objects.
+    reduced_chi2_ : ndarray of shape (n_channels,)
+        Mean square of what is left of the sky's reduced pixels, over their noise; more than 3 standard deviations
+        count as 3. Near 1 where the background leaves noise and faint stars only.
+    overshoot_fraction_ : float
+        Share of the usable reduced pixels that lie more than 3 standard deviations below the background in any
+        channel: 0.1 to 0.4 % by chance. Objects only add light, so more says that the background is too high there.
+    level_std_ : ndarray of shape (n_channels,), or None
+        Standard error of the background's level, the part of its standard error that all pixels of a channel share.
     error_coef_ : ndarray of shape (n_channels, n_control_points + n_monomials, n_directions), or None
-        Splines as in ``coef_`` whose root of the sum of squares is the standard error of each channel's background.
-        None for ``solver="adam"``.
+        Splines as in ``coef_`` whose root of the sum of squares is the standard error of each channel's background,
+        but for that of its level. None for ``solver="adam"``, as the other.
     image_shape_ : tuple of int
     n_features_in_ : int
         Width of the image. Images of any size may be predicted: the frame is laid on them.
@@ -240,6 +247,14 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         ------
         ValueError
             If a parameter, shape or weight is out of range, or too little usable sky is left.
+
+        Warns
+        -----
+        BackgroundWarning
+            If the background looks wrong: hardly any pixel is taken for sky, the stretch or the thresholds cut the
+            background off, many control points lie where all is masked, or the background leaves the data's range.
+        sklearn.exceptions.ConvergenceWarning
+            If ``max_iter`` steps were not enough.
         """
         if y is not None and np.asarray(y).dtype == bool:
             raise ValueError("fit takes no y, and ignores it: pass a mask by its name, fit(X, mask=mask).")
@@ -272,8 +287,9 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
                     prepared, settings, device, check_random_state(self.random_state), callback
                 ),
             )
-        self._record(prepared, fitted)
-        self._warn_if_not_converged()
+        diagnosis = diagnose(prepared, fitted, settings, (self.threshold_min, self.threshold_max))
+        self._record(prepared, fitted, diagnosis)
+        diagnosis.warn()
         return self
 
     def _settings(self, prepared) -> FitSettings:
@@ -287,7 +303,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
             return replace(settings, smoothings=tried)
         return settings
 
-    def _record(self, prepared, fitted):
+    def _record(self, prepared, fitted, diagnosis):
         frame, spline = prepared.frame, fitted.spline
         self.control_points_ = frame.to_pixels(spline.centres.numpy())
         self.coef_ = np.concatenate([spline.kernel_coef.numpy(), spline.tail_coef.numpy()])
@@ -297,21 +313,12 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         self.noise_, self.block_noise_ = prepared.noise, prepared.block_noise
         self.excluded_ = prepared.excluded
         self.object_mask_ = fitted.objects
-        self.error_coef_ = fitted.error_coef
+        self.error_coef_, self.level_std_ = fitted.error_coef, fitted.level_std
         self.order_, self.degree_ = spline.order, spline.degree
         self.image_shape_ = _image_shape(prepared)
         self.n_features_in_ = frame.width
         self.background_level_ = fitted.level
-
-    def _warn_if_not_converged(self):
-        # The epochs of Adam are a budget, as published: there they always end the fit.
-        if self.solver == "mm" and len(self.loss_curve_) >= self.max_iter:
-            warn(
-                f"{type(self).__name__} stopped at max_iter={self.max_iter} before the steps gained less than "
-                f"tol={self.tol}: raise max_iter for a converged fit.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
+        self.reduced_chi2_, self.overshoot_fraction_ = diagnosis.reduced_chi2, diagnosis.overshoot_fraction
 
 
 def _image_shape(prepared: PreparedImage) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 
 import numpy as np
@@ -13,14 +13,15 @@ from torch import Tensor
 from ._threads import single_threaded
 from .adam import interpolate, minimize_adam
 from .control_points import grid_control_points, random_control_points
-from .losses import BackgroundLoss, EnvelopeLoss
+from .losses import BackgroundLoss
 from .preparation import PreparedImage
-from .smoothing import SMOOTHING_PATH, SmoothingPath, choose_smoothing
-from .solvers import Callback
+from .sky_level import sky_level
+from .smoothing import SMOOTHING_PATH, SmoothingPath
+from .solvers import Callback, MMResult
 from .splines import Spline, spline_basis, tail_degree
 from .stages import StagedFit, StagedSolution, Stages, every, grid_pixels
 from .stretch import LinearCurve, MidtonesCurve
-from .uncertainty import error_coefficients
+from .uncertainty import covariances, error_coefficients
 
 # Residuals up to this many standard deviations of a reduced pixel count as sky (docs/method.md: the loss scale).
 _NOISE_SCALE = 2.0
@@ -31,12 +32,8 @@ _NOISE_ROUNDING = 0.1
 _BASIS_PIXELS = 4096
 # The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
 _STAGE_PIXELS = 8192
-# Blocks along the shorter axis that the smoothing is judged on. As long as nebulae reward models that follow them, only
-# wide ones tell; the verdict over all of them is for the smoothest model within so many standard errors of the best
-# (docs/method.md has the table).
-_WIDE_BLOCKS = 3
-_NARROW_BLOCKS = 5
-_STANDARD_ERRORS = 0.75
+# Of the second choice of the smoothing: the smoothest within so many of the best (docs/method.md has the table).
+_STANDARD_ERRORS = 0.5
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,12 @@ class FittedBackground:
     n_iter : int
     objects : ndarray of bool
         Reduced pixels taken for extended objects.
+    background : ndarray of shape (n_rows, n_columns, n_channels)
+        On the reduced pixels, in linear units.
     error_coef : ndarray, or None
         See `error_coefficients`; None where the solver has none.
+    level_std : ndarray of shape (n_channels,), or None
+        Standard error of the level, in linear units.
     """
 
     spline: Spline
@@ -91,7 +92,9 @@ class FittedBackground:
     loss_curve: list[float]
     n_iter: int
     objects: np.ndarray
+    background: np.ndarray
     error_coef: np.ndarray | None
+    level_std: np.ndarray | None
 
 
 def fit_background(
@@ -128,7 +131,7 @@ def _range_and_loss(
     colour = float(np.mean(prepared.block_noise / prepared.curve.scale))
     curve = LinearCurve(_floor(prepared), prepared.block_noise)
     # Unlike stretched values, linear ones may be negative: no floor.
-    loss = EnvelopeLoss(_NOISE_SCALE, settings.alpha, colour, floor=False, rounding=_NOISE_ROUNDING)
+    loss = BackgroundLoss(_NOISE_SCALE, settings.alpha, colour, floor=False, rounding=_NOISE_ROUNDING)
     return curve, loss
 
 
@@ -180,34 +183,51 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
     stages = solver.stages(basis)
     if settings.smoothing == "auto":
-        path, solution = _solve_at_best(solver, stages, loss)
+        path, solution = _solve_at_best(solver, stages)
         smoothing = path.choice
     else:
         path, smoothing = None, settings.smoothing
         solution = solver.solve(stages, smoothing)
-    stages, result = solution.stages, solver.finish(solution)
-    usable = prepared.usable
-    level = np.median(curve.invert(solver.on_grid(stages, result.coef)[usable]), axis=0)
-    objects = usable & (solution.sky < 0.5)
-    spline = stages.basis.spline(result.coef)
-    errors = error_coefficients(stages.grid, stages.basis, prepared.y, prepared.x, solution.loss, result.coef)
+    return _judged(solver, solution, solver.finish(solution), smoothing, path)
+
+
+def _judged(
+    solver: StagedFit, solution: StagedSolution, result: MMResult, smoothing: float, path: SmoothingPath | None
+) -> FittedBackground:
+    """Return what was found with its level put right and its standard errors."""
+    prepared, stages, curve = solver.prepared, solution.stages, solver.curve
+    objects = prepared.usable & (solution.sky < 0.5)
+    on_grid = solver.on_grid(stages, result.coef)
+    residual = (prepared.values - curve.invert(on_grid)) / prepared.block_noise
+    found = sky_level(residual, prepared.usable & ~objects, solver.loss.alpha)
+    if isinstance(curve, LinearCurve):
+        curve = replace(curve, offset=curve.offset + found.offset * prepared.block_noise)
+        level_std = found.error
+    else:
+        # The published fit is left as it is, and this much wrong.
+        level_std = np.hypot(found.offset, found.error)
+    background = curve.invert(on_grid)
+    level = np.median(background[prepared.usable], axis=0)
+    noise = np.ptp(curve.apply(np.stack([level - prepared.block_noise, level + prepared.block_noise])), axis=0) / 2
+    parts = covariances(stages.grid, stages.basis, prepared.y, prepared.x, solver.loss, result.coef)
+    covariance = np.sum(parts, axis=0)
+    errors = error_coefficients(stages.basis, covariance, found.unevenness * noise)
     return FittedBackground(
-        spline, curve, level, smoothing, path, result.loss, result.curve, result.n_iter, objects, errors
-    )
+        stages.basis.spline(result.coef), curve, level, smoothing, path, result.loss, result.curve, result.n_iter,
+        objects, background, errors, level_std * prepared.block_noise,
+    )  # fmt: skip
 
 
-def _solve_at_best(solver: StagedFit, stages: Stages, loss: BackgroundLoss) -> tuple[SmoothingPath, StagedSolution]:
-    """Choose the smoothing on wide blocks; with the objects that it finds masked, once more on narrower ones too."""
-    path = solver.settings.smoothings
-    judged = [solver.judge(stages, loss, _WIDE_BLOCKS)]
-    found = choose_smoothing(judged, 0.0, path)
-    solution = solver.solve(stages, found.choice)
+def _solve_at_best(solver: StagedFit, stages: Stages) -> tuple[SmoothingPath, StagedSolution]:
+    """Choose the smoothing twice: before objects are masked, and with those masked that the first choice shows."""
+    first = solver.choose(stages.sample, 0.0)
+    solution = solver.solve(stages, first.choice)
     if (solution.sky == 1).all():
-        return found, solution
+        return first, solution
+    # With the objects masked, held-out blocks are sky, and their score is that of the background alone.
     weighed = stages.weighed(solution.sky, solver.pixels.index)
-    judged += [solver.judge(weighed, solver.gentle_loss, blocks) for blocks in (_WIDE_BLOCKS, _NARROW_BLOCKS)]
-    again = choose_smoothing(judged, _STANDARD_ERRORS, path)
-    return again, solution if again.choice == found.choice else solver.solve(stages, again.choice)
+    second = solver.choose(weighed.sample, _STANDARD_ERRORS)
+    return second, solution if second.choice == first.choice else solver.solve(stages, second.choice)
 
 
 def _solve_adam(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
@@ -221,9 +241,13 @@ def _solve_adam(prepared, centres, degree, curve, loss, settings, device, callba
         learning_rate=settings.learning_rate, max_iter=settings.max_iter, tol=settings.tol, callback=callback,
     )  # fmt: skip
     spline = result.spline.to("cpu", torch.float64)
-    level = np.median(curve.invert(spline(pixels.points).numpy()), axis=0)
+    everywhere = np.stack(np.meshgrid(prepared.y, prepared.x, indexing="ij"), axis=-1).reshape(-1, 2)
+    background = curve.invert(spline(torch.from_numpy(everywhere)).numpy()).reshape(prepared.values.shape)
+    level = np.median(background[prepared.usable], axis=0)
     objects = np.zeros(prepared.usable.shape, dtype=bool)
-    return FittedBackground(spline, curve, level, 0.0, None, result.loss, result.curve, result.n_iter, objects, None)
+    return FittedBackground(
+        spline, curve, level, 0.0, None, result.loss, result.curve, result.n_iter, objects, background, None, None
+    )
 
 
 def _values_at(prepared: PreparedImage, values: np.ndarray, centres: Tensor) -> Tensor:

@@ -19,8 +19,6 @@ from .splines import Spline
 
 # Error allowed in the interpolation of the standard error's logarithm, as a share of its range.
 _ERROR_TOLERANCE = 1e-2
-# Standard errors are at least so many standard deviations of a reduced pixel.
-_SMALLEST_ERROR = 1e-6
 # Points whose standard errors are evaluated at once: each has dozens of terms.
 _POINTS_AT_ONCE = 4096
 
@@ -181,8 +179,8 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
                 # Where the units of the fit are not linear, half the range from one error below to one above.
                 bands.append((self.curve_.invert(value + error) - self.curve_.invert(value - error)) / 2)
             # Of the logarithm, so that an interpolated error is positive as well.
-            smallest = _SMALLEST_ERROR * self.block_noise_
-            return np.log(np.maximum(np.concatenate(bands), smallest)).reshape(len(rows), len(columns), -1)
+            error = np.hypot(np.concatenate(bands), self.level_std_)
+            return np.log(error).reshape(len(rows), len(columns), -1)
 
         with single_threaded():
             lattice = evaluate_on_lattice(log_error, shape, _ERROR_TOLERANCE)

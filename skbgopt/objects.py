@@ -11,8 +11,9 @@ _WINDOW = 5
 # Between an excess of less and one of more by this many, it is an object in part.
 _SIGMAS = 3.0
 _RAMP = 1.0
-_GROWTH = 4
-_FOOTPRINT = iterate_structure(generate_binary_structure(2, 1), _GROWTH)
+_MOST_GROWTH = 4
+# On images of few blocks it reaches less far, one for so many along the shorter side, or nothing would be left.
+_BLOCKS_PER_GROWTH, _LEAST_GROWTH = 25, 2
 # Bright stars must not smear over the windows around them.
 _CLIP = 20.0
 # The averages' sky and scatter come from these low quantiles, and no scatter below this one of independent noise
@@ -51,4 +52,6 @@ def sky_weights(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
         average += _SIGMAS / (2 * _RAMP) + 0.5
         np.minimum(weights, np.clip(average, 0, 1, out=average), out=weights)
     weights[~usable] = 1
-    return minimum_filter(weights, footprint=_FOOTPRINT, mode="nearest")
+    growth = min(max(min(usable.shape) // _BLOCKS_PER_GROWTH, _LEAST_GROWTH), _MOST_GROWTH)
+    footprint = iterate_structure(generate_binary_structure(2, 1), growth)
+    return minimum_filter(weights, footprint=footprint, mode="nearest")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,69 +45,35 @@ class SmoothingPath:
         return float(self.smoothing[self.best])
 
 
-@dataclass(frozen=True)
-class Blocking:
-    """A way to cut an image into blocks and to deal them into folds.
-
-    Attributes
-    ----------
-    labels : ndarray of int, shape (n_pixels,)
-        Each pixel's block.
-    partitions : list of ndarray
-        Each block's folds, see `diagonal_folds`.
-    """
-
-    labels: np.ndarray
-    partitions: list[np.ndarray]
-
-    @classmethod
-    def of_grid(cls, shape: tuple[int, int], blocks_short: int, index: np.ndarray) -> Blocking:
-        """Cut a grid into near square blocks, so many along its shorter axis, for the pixels of an index."""
-        labels, blocks = block_labels(*shape, blocks_short)
-        return cls(labels.ravel()[index], diagonal_folds(blocks))
-
-
-@dataclass(frozen=True)
-class BlockLosses:
-    """What the held-out blocks say of each smoothing of a path.
-
-    Attributes
-    ----------
-    total : ndarray of shape (n_smoothings, n_blocks)
-        Sum over the block's pixels of weight times loss.
-    weight : ndarray of shape (n_blocks,)
-        Sum of their weights.
-    """
-
-    total: np.ndarray
-    weight: np.ndarray
-
-
-def held_out_losses(
+def choose_smoothing(
     problem: MMProblem,
-    blocking: Blocking,
-    fit_loss: BackgroundLoss,
-    score_loss: BackgroundLoss,
-    path: Sequence[float] = SMOOTHING_PATH,
-) -> BlockLosses:
-    """Fit each smoothing of a path without some blocks, and judge it there.
+    labels: np.ndarray,
+    partitions: list[np.ndarray],
+    loss: BackgroundLoss,
+    standard_errors: float,
+    path: tuple[float, ...] = SMOOTHING_PATH,
+) -> SmoothingPath:
+    """Score each smoothing of the path on held-out blocks; take the smoothest near the best.
 
     Parameters
     ----------
     problem : MMProblem
         On a sample of the usable reduced pixels; its penalty does not matter.
-    blocking : Blocking
-        Of these pixels.
-    fit_loss, score_loss : BackgroundLoss
-        What is minimised on the other blocks; what judges the held-out ones.
-    path : sequence of float
+    labels : ndarray of int, shape (n_pixels,)
+    partitions : list of ndarray
+        Each pixel's block and each block's folds, see `held_out_blocks`.
+    loss : BackgroundLoss
+        What is minimised on the other blocks, and judges the held-out ones.
+    standard_errors : float
+        The smoothest model whose score is within so many standard errors of the best is taken.
+    path : tuple of float
         Smoothings, falling.
     """
-    labels, n_blocks = blocking.labels, blocking.partitions[0].size
+    n_blocks = partitions[0].size
     weights = problem.weights.sum(dim=1).cpu().numpy().astype(float)
     seen = weights > 0
-    total, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
-    for folds in blocking.partitions:
+    loss_sum, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
+    for folds in partitions:
         for fold in np.unique(folds):
             held_out = (folds.ravel() == fold)[labels]
             test, train = held_out & seen, ~held_out & seen
@@ -116,39 +82,30 @@ def held_out_losses(
             fitted, judged = (
                 problem.rows(torch.as_tensor(rows, device=problem.values.device)) for rows in (train, test)
             )
-            for k, pixel_loss in enumerate(_pixel_losses(fitted, judged, fit_loss, score_loss, path)):
-                total[k] += np.bincount(labels[test], weights[test] * pixel_loss, n_blocks)
+            for k, pixel_loss in enumerate(_held_out_losses(fitted, judged, loss, path)):
+                loss_sum[k] += np.bincount(labels[test], weights[test] * pixel_loss, n_blocks)
             count += np.bincount(labels[test], weights[test], n_blocks)
-    return BlockLosses(total, count)
+    return _smoothest_near_best(np.asarray(path), loss_sum, count, standard_errors)
 
 
-def _pixel_losses(train, test, fit_loss, score_loss, path) -> Iterator[np.ndarray]:
+def _held_out_losses(train, test, loss, path) -> Iterator[np.ndarray]:
     """Yield the loss of each held-out pixel for each smoothing, each fit started from the last."""
     coef = gram = None
     for smoothing in path:
-        penalty = bending_penalty(smoothing, fit_loss, train.values.shape[1])
-        result = minimize_mm(replace(train, penalty=penalty), fit_loss, coef, gram, max_iter=_STEPS, tol=_TOL)
+        penalty = bending_penalty(smoothing, loss, train.values.shape[1])
+        result = minimize_mm(replace(train, penalty=penalty), loss, coef, gram, max_iter=_STEPS, tol=_TOL)
         coef, gram = result.coef, result.gram
         model = test.design @ coef.to(test.design)
-        yield score_loss.of_pixels(test.values, model, test.weights).cpu().numpy()
+        yield loss.of_pixels(test.values, model, test.weights).cpu().numpy()
 
 
-def choose_smoothing(
-    losses: Sequence[BlockLosses], standard_errors: float, path: Sequence[float] = SMOOTHING_PATH
-) -> SmoothingPath:
-    """Return the scores over all blocks, however cut, and the smoothest smoothing near the best.
+def held_out_blocks(shape: tuple[int, int], blocks_short: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the block of each pixel of a grid, and the partitions of the blocks into folds.
 
-    Parameters
-    ----------
-    losses : sequence of BlockLosses
-    standard_errors : float
-        The smoothest model whose score is within so many standard errors of the best is taken.
-    path : sequence of float
-        Those that were judged.
+    So many blocks along the grid's shorter axis, near square ones.
     """
-    total = np.concatenate([part.total for part in losses], axis=1)
-    count = np.concatenate([part.weight for part in losses])
-    return _smoothest_near_best(np.asarray(path), total, count, standard_errors)
+    labels, blocks = block_labels(*shape, blocks_short)
+    return labels, diagonal_folds(blocks)
 
 
 def _smoothest_near_best(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from .losses import BackgroundLoss
 from .moving import move_control_points
 from .objects import sky_weights
 from .preparation import PreparedImage
-from .smoothing import Blocking, BlockLosses, held_out_losses
+from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
 from .solvers import Callback, MMProblem, MMResult, anneal, bending_penalty, by_column, minimize_mm
 from .splines import SplineBasis
 from .stretch import LinearCurve, MidtonesCurve
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
 # The smoothing is chosen on about this many: from more, the held-out blocks learn more of nebulae than of the sky.
 _CHOICE_PIXELS = 5000
+# Blocks along the shorter axis: from fewer it is a matter of chance which are held out.
+_CHOICE_BLOCKS = 5
 # Pixels that the control points are moved on, for each of them.
 _MOVING_PIXELS_PER_POINT = 50
-# Times that objects are masked and the sky fitted again; the alpha of the last.
+# Times that objects are masked and the sky fitted again.
 _OBJECT_PASSES = 3
-_LAST_ALPHA = 2.5
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,6 @@ class StagedSolution:
     """What was minimised last, on which pixels, and found on the sample of them."""
 
     stages: Stages
-    loss: BackgroundLoss
     result: MMResult
     sky: np.ndarray
 
@@ -112,14 +112,6 @@ class StagedFit:
     device: torch.device
     callback: Callback | None
 
-    @property
-    def gentle_loss(self) -> BackgroundLoss:
-        """The loss once objects are masked: what is left is sky with noise on both sides.
-
-        The low quantile of a large alpha would be a needlessly noisy estimate of it.
-        """
-        return replace(self.loss, alpha=min(self.loss.alpha, _LAST_ALPHA))
-
     def stages(self, basis: SplineBasis) -> Stages:
         """Return the problems of a basis, without penalty."""
         pixels, device = self.pixels, self.device
@@ -133,26 +125,15 @@ class StagedFit:
         grid = MMProblem(on_grid, basis.energies, pixels.values.to(device), pixels.weights.to(device), 0.0, sample)
         return Stages(basis, sample, grid)
 
-    def judge(self, stages: Stages, loss: BackgroundLoss, blocks_short: int) -> BlockLosses:
-        """Judge the smoothings by held-out blocks of the sample.
-
-        Parameters
-        ----------
-        stages : Stages
-            Weighed as they are fitted and judged.
-        loss : BackgroundLoss
-            What is minimised.
-        blocks_short : int
-            Blocks along the shorter axis.
-        """
+    def choose(self, problem: MMProblem, standard_errors: float) -> SmoothingPath:
+        """Choose the smoothing by held-out blocks of the sample."""
+        labels, partitions = held_out_blocks(self.prepared.usable.shape, _CHOICE_BLOCKS)
         n_sample = len(self.pixels.index)
         rows = np.linspace(0, n_sample - 1, min(n_sample, _CHOICE_PIXELS)).round().astype(int)
-        blocking = Blocking.of_grid(self.prepared.usable.shape, blocks_short, self.pixels.index[rows])
+        labels = labels.ravel()[self.pixels.index[rows]]
         # Single precision will do: nothing is built on these fits but a choice among nine.
-        problem = stages.sample.rows(torch.from_numpy(rows)).to(torch.float32)
-        # By the published loss, whatever is fitted: else what an extrapolation misses would have all the say.
-        terms = {field.name: getattr(self.loss, field.name) for field in fields(BackgroundLoss)}
-        return held_out_losses(problem, blocking, loss, BackgroundLoss(**terms), self.settings.smoothings)
+        chosen = problem.rows(torch.from_numpy(rows)).to(torch.float32)
+        return choose_smoothing(chosen, labels, partitions, self.loss, standard_errors, self.settings.smoothings)
 
     def on_grid(self, stages: Stages, coef: Tensor) -> np.ndarray:
         """Return the model on the grid in the units of the fit, shape (n_rows, n_columns, n_channels)."""
@@ -169,11 +150,11 @@ class StagedFit:
         if self.settings.move_control_points:
             basis, start = self._move(stages.basis, start, penalty)
             stages, gram = self.stages(basis).penalised(penalty), None
-        result = self._minimize(stages.sample, self.loss, start, gram)
+        result = self._minimize(stages.sample, start, gram)
         result = replace(result, n_iter=found.n_iter + result.n_iter)
         if self._masks_objects:
             return self._without_objects(stages, result)
-        return StagedSolution(stages, self.loss, result, np.ones(self.prepared.usable.shape))
+        return StagedSolution(stages, result, np.ones(self.prepared.usable.shape))
 
     def finish(self, solution: StagedSolution) -> MMResult:
         """Go on from the sample to all pixels."""
@@ -181,7 +162,7 @@ class StagedFit:
         if len(self.pixels.index) == np.count_nonzero(self.prepared.usable):
             return result
         # From the sample's solution it is not far, and no valley is left to cross.
-        final = self._minimize(solution.stages.grid, solution.loss, result.coef, result.gram, patience=1)
+        final = self._minimize(solution.stages.grid, result.coef, result.gram, patience=1)
         return replace(final, n_iter=result.n_iter + final.n_iter)
 
     @property
@@ -196,29 +177,27 @@ class StagedFit:
         points, values, weights = (every(part, n_sample) for part in parts)
         return move_control_points(basis, coef, points, values, weights, self.loss, penalty)
 
-    def _minimize(
-        self, problem: MMProblem, loss: BackgroundLoss, start: Tensor, gram: Tensor | None, patience: int = 3
-    ) -> MMResult:
+    def _minimize(self, problem: MMProblem, start: Tensor, gram: Tensor | None, patience: int = 3) -> MMResult:
         settings = self.settings
         return minimize_mm(
-            problem, loss, start, gram,
+            problem, self.loss, start, gram,
             max_iter=settings.max_iter, tol=settings.tol, patience=patience, callback=self.callback,
         )  # fmt: skip
 
     def _without_objects(self, stages: Stages, result: MMResult) -> StagedSolution:
-        """Mask what lies coherently above the model and fit again, the last time with the gentle loss."""
+        """Mask what lies coherently above the model and fit again, several times."""
         prepared = self.prepared
         usable, sky = prepared.usable, np.ones(prepared.usable.shape)
-        for loss in (*[self.loss] * (_OBJECT_PASSES - 1), self.gentle_loss):
+        for _ in range(_OBJECT_PASSES):
             residual = prepared.values - self.curve.invert(self.on_grid(stages, result.coef))
             residual /= prepared.block_noise
             found = sky_weights(residual, usable)
             if found[usable].sum() >= stages.basis.n_functions:
                 sky = found
             weighed = stages.weighed(sky, self.pixels.index)
-            again = self._minimize(weighed.sample, loss, result.coef, result.gram)
+            again = self._minimize(weighed.sample, result.coef, result.gram)
             result = replace(again, n_iter=result.n_iter + again.n_iter)
-        return StagedSolution(weighed, loss, result, sky)
+        return StagedSolution(weighed, result, sky)
 
 
 def every(points: Tensor, n_points: int) -> Tensor:

@@ -75,10 +75,10 @@ class _Cells:
         return np.bincount(self.of_pixel, values, len(self.design))
 
 
-def error_coefficients(
+def covariances(
     problem: MMProblem, basis: SplineBasis, y: np.ndarray, x: np.ndarray, loss: BackgroundLoss, coef: Tensor
-) -> np.ndarray:
-    """Return splines whose root of the sum of squares is the standard error of a fitted background.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the covariances of a fit's coefficients from noise, and from the bias of the smoothing.
 
     Parameters
     ----------
@@ -93,18 +93,38 @@ def error_coefficients(
 
     Returns
     -------
-    ndarray of shape (n_channels, n_control_points + n_monomials, n_directions)
-        Plain coefficients as in `Spline`: kernel weights, then the tail, in the units of the fit.
+    noise, bias : ndarray of shape (n_channels, n_functions, n_functions)
     """
     cells = _Cells.of(basis, y, x)
     score, curvature = _score_and_curvature(problem, loss, problem.design @ coef.to(problem.values))
     bending = 2 * problem.penalty * basis.energies.cpu().numpy()
-    covariances = [
-        _covariance(cells, cells.sums(score[:, c]), cells.sums(curvature[:, c]), bending, coef[:, c].numpy())
+    parts = [
+        _covariances(cells, cells.sums(score[:, c]), cells.sums(curvature[:, c]), bending, coef[:, c].cpu().numpy())
         for c in range(coef.shape[1])
     ]
+    noise, bias = (np.stack(part) for part in zip(*parts, strict=True))
+    return noise, bias
+
+
+def error_coefficients(basis: SplineBasis, covariance: np.ndarray, everywhere: np.ndarray) -> np.ndarray:
+    """Return splines whose root of the sum of squares is the standard error of a background.
+
+    Parameters
+    ----------
+    basis : SplineBasis
+    covariance : ndarray of shape (n_channels, n_functions, n_functions)
+    everywhere : ndarray of shape (n_channels,)
+        A standard error that is the same at every pixel.
+
+    Returns
+    -------
+    ndarray of shape (n_channels, n_control_points + n_monomials, n_splines)
+        Plain coefficients as in `Spline`: kernel weights, then the tail.
+    """
     plain = np.concatenate([basis.kernel_map.cpu().numpy(), basis.tail_map.cpu().numpy()])
-    return plain @ _roots(covariances)
+    constant = np.zeros((len(everywhere), len(plain), 1))
+    constant[:, len(basis.centres), 0] = everywhere
+    return np.concatenate([plain @ _roots(covariance), constant], axis=2)
 
 
 def _score_and_curvature(problem: MMProblem, loss: BackgroundLoss, model: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -122,27 +142,26 @@ def _score_and_curvature(problem: MMProblem, loss: BackgroundLoss, model: Tensor
     return score(model), curvature
 
 
-def _covariance(
+def _covariances(
     cells: _Cells, score: np.ndarray, curvature: np.ndarray, bending: np.ndarray, coef: np.ndarray
-) -> np.ndarray:
-    """Return the covariance of the coefficients of a channel."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return both covariances of the coefficients of a channel."""
     hessian = (cells.design * curvature[:, None]).T @ cells.design
     ridge = _RIDGE * hessian.diagonal().mean()
     penalty = np.diag(bending + ridge)
     inverse = np.linalg.inv(hessian + penalty)
     by_block = np.zeros((cells.block[-1] + 1, len(coef)))
     np.add.at(by_block, cells.block, cells.design * score[:, None])
-    noise = inverse @ (by_block.T @ by_block) @ inverse
     # The variance of the prior under which so many coefficients come out with this price of bending.
     bent = bending > 0
     free = float((inverse @ hessian).diagonal()[bent].sum())
     prior = float(bending @ coef**2) / free if free > 0 else 0.0
-    return noise + prior * inverse @ penalty @ inverse
+    return inverse @ (by_block.T @ by_block) @ inverse, prior * inverse @ penalty @ inverse
 
 
-def _roots(covariances: list[np.ndarray]) -> np.ndarray:
+def _roots(covariance: np.ndarray) -> np.ndarray:
     """Return matrices R with R R' = covariance, all with as many columns as the one that needs most."""
-    values, vectors = np.linalg.eigh(np.stack(covariances))
+    values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 0)
     kept = int((values > _NEGLIGIBLE * values.sum(axis=1, keepdims=True)).sum(axis=1).max())
     n = values.shape[1]

@@ -123,7 +123,7 @@ def test_the_score_is_known_at_both_ends():
 
 def test_scores_rank_as_the_truth(mono_frame):
     """A plane leaves more of a curved gradient and scores less than a spline that fits it."""
-    settings = [quick(smoothing=1e6), BackgroundSplineRegressor(smoothing=1e-5, n_control_points=36)]
+    settings = [quick(smoothing=1e6, order=2), BackgroundSplineRegressor(smoothing=1e-5, n_control_points=36)]
     left = [
         gradient_left(each.fit(mono_frame.image).predict(mono_frame.image), mono_frame.background) for each in settings
     ]

@@ -1,9 +1,16 @@
 """The standard error of a background."""
 
+from dataclasses import replace
+from unittest import mock
+
 import numpy as np
 import pytest
+import torch
 
-from skbgopt import BackgroundSplineRegressor
+from skbgopt import BackgroundSplineRegressor, make_sky_image
+from skbgopt.folds import block_labels
+from skbgopt.solvers import minimize_mm
+from skbgopt.uncertainty import covariances
 from tests.shared import quick
 
 
@@ -42,3 +49,34 @@ def test_adam_has_no_standard_error(mono_frame, tmp_path):
     for estimator in (model, BackgroundSplineRegressor.load(tmp_path / "model.npz")):
         with pytest.raises(ValueError, match="fit it with solver='mm'"):
             estimator.predict(mono_frame.image, return_std=True)
+
+
+def test_the_noise_is_that_of_a_block_bootstrap():
+    """Refits with the blocks of the image weighted at random scatter as the sandwich says.
+
+    On a field of stars, whose residuals hang together; the smoothing held fixed.
+    """
+    frame = make_sky_image("sii", (320, 480), random_state=3)
+    model = quick(n_control_points=25, smoothing=1e-3)
+    caught = {}
+    with mock.patch("skbgopt.fitting.covariances", lambda *given: caught.update(given=given) or covariances(*given)):
+        model.fit(frame.image)
+    problem, basis, y, x, loss, coef = caught["given"]
+    noise, _ = covariances(problem, basis, y, x, loss, coef)
+    rng = np.random.default_rng(0)
+    labels, (n_rows, n_columns) = block_labels(len(y), len(x), 10)
+    found = []
+    for _ in range(80):
+        # The Bayesian bootstrap: each block counts as much as a waiting time.
+        share = rng.exponential(size=n_rows * n_columns)[labels].reshape(-1, 1)
+        weighed = replace(problem, weights=problem.weights * torch.from_numpy(share).float(), sample=None)
+        design = basis.design(torch.from_numpy(np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).reshape(-1, 2)))
+        again = replace(weighed, design=design, values=problem.values.double(), weights=weighed.weights.double())
+        found.append(minimize_mm(again, loss, coef, max_iter=60).coef[:, 0].numpy())
+    scatter = np.cov(np.array(found).T)
+    middle = basis.design(
+        torch.from_numpy(np.stack(np.meshgrid(y[4:-4:4], x[4:-4:4], indexing="ij"), -1).reshape(-1, 2))
+    )
+    stds = [np.sqrt(np.einsum("ij,jk,ik->i", middle, covariance, middle)) for covariance in (noise[0], scatter)]
+    assert np.mean(stds[0]) / np.mean(stds[1]) == pytest.approx(1, abs=0.25)
+    assert np.corrcoef(*stds)[0, 1] > 0.5

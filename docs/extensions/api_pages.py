@@ -2,10 +2,9 @@
 
 import importlib
 import inspect
+import pydoc
 import re
 from pathlib import Path
-
-import skbgopt
 
 _ENTRY = re.compile(r"^- `((?:\w+\.)+\w+)`: ", flags=re.MULTILINE)
 _CONTENTS = """
@@ -61,18 +60,17 @@ def _skip_foreign(app, what, name, member, skip, options):
 
 
 def _find_short_name(app, env, node, contnode):
-    """Resolve a name that is written without its module; a module without a page of its own is no link."""
+    """Resolve a name that is written without its module; what is in the package and has no page is no link."""
     if node.get("reftype") != "obj" or node.hasattr("refspecific"):
         return None
     node["refspecific"] = True
     name = node["reftarget"]
     found = env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, node["reftype"], name, node, contnode)
-    return contnode if found is None and _is_module(name) else found
+    return contnode if found is None and _is_in_package(name) else found
 
 
-def _is_module(name):
-    path = Path(skbgopt.__file__).parents[1].joinpath(*name.split("."))
-    return path.is_dir() or path.with_suffix(".py").is_file()
+def _is_in_package(name):
+    return name.startswith("skbgopt.") and pydoc.locate(name) is not None
 
 
 def setup(app):

@@ -7,13 +7,15 @@ _DPI = 100
 
 
 def scrape(block, block_vars, gallery_conf):
-    """Save the figures that a block of an example left in a variable, each once, and return their directives."""
-    known = block_vars["example_globals"]
-    figures = [value for value in known.values() if isinstance(value, Figure) and value.canvas.manager is None]
+    """Save the figures that a block of an example left in a variable, each once, and return their directives.
+
+    Those of pyplot, which have a manager until they are closed, are left to the scraper that comes next.
+    """
     paths = []
-    for figure in figures:
-        if not hasattr(figure, "_in_gallery"):
+    for figure in block_vars["example_globals"].values():
+        if isinstance(figure, Figure) and not hasattr(figure, "_in_gallery"):
             figure._in_gallery = True
-            paths.append(next(block_vars["image_path_iterator"]))
-            figure.savefig(paths[-1], dpi=_DPI)
+            if figure.canvas.manager is None:
+                paths.append(next(block_vars["image_path_iterator"]))
+                figure.savefig(paths[-1], dpi=_DPI)
     return figure_rst(paths, gallery_conf["src_dir"])

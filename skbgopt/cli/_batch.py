@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 _INPUTS = """INPUTS are files, directories, patterns such as 'night?/**/*.fits', and @list.txt with any of these, one
 a line. An image that fails does not stop the others. The report has a line of JSON for each image: input, outputs,
-status, hash, parameters, gradient_removed (the model's range) and noise of each channel in the image's units,
-seconds, warnings, error."""
+status, hash, parameters, gradient_removed (the model's range), noise and level_std (standard error of the sky's
+level) of each channel in the image's units, reduced_chi2 of each channel, overshoot_fraction, pixels excluded by
+each reason, seconds, warnings, error."""
 
 _BATCH_EPILOG = f"""{_INPUTS}
 
@@ -148,6 +149,7 @@ def _with_model(ctx: click.Context, job: Job, reference: Path) -> Job:
 
     if reference.suffix.lower() == ".npz":
         others = given_parameters(ctx) - {*REPLACEABLE, "device"}
+        others |= {"params"} if ctx.params.get("params") else set()
         if others:
             raise ValueError(f"A saved model has its own {', '.join(sorted(others))}: leave these flags out.")
         model = BackgroundSplineRegressor.load(reference)

@@ -13,7 +13,6 @@ from skbgopt.cli._log import speaker
 from skbgopt.cli._options import message_options
 
 if TYPE_CHECKING:
-    import numpy as np
     from sklearn.utils import Bunch
 
     from skbgopt.cli._report import Say
@@ -87,7 +86,7 @@ def _result(path: Path, removal: Removal, frame: Bunch) -> str:
     )
 
 
-def _draw(removal: Removal, output_dir: Path, name: str, say: Say, mask: np.ndarray | None = None) -> None:
+def _draw(removal: Removal, output_dir: Path, name: str, say: Say, mask=None) -> None:
     from skbgopt.cli._preview import save_figure
     from skbgopt.plotting import BackgroundDisplay
 

@@ -100,6 +100,10 @@ def new_record(job: Job, error: str | None = None) -> Record:
         "parameters": job.parameters,
         "gradient_removed": None,
         "noise": None,
+        "level_std": None,
+        "reduced_chi2": None,
+        "overshoot_fraction": None,
+        "excluded": None,
         "seconds": None,
         "warnings": [],
         "error": error,
@@ -136,11 +140,16 @@ def _remove(job: Job) -> Removal:
 
 def result_of(removal: Removal) -> Record:
     """Return what the record of an image says of its results."""
+    figures = removal.figures
     return {
         "outputs": [str(path) for path in removal.files],
         "status": "done",
-        "gradient_removed": _numbers(removal.gradient),
-        "noise": _numbers(removal.noise),
+        "gradient_removed": _numbers(figures.gradient),
+        "noise": _numbers(figures.noise),
+        "level_std": _numbers(figures.level_std),
+        "reduced_chi2": _numbers(figures.reduced_chi2),
+        "overshoot_fraction": figures.overshoot_fraction,
+        "excluded": figures.excluded,
         "seconds": round(removal.seconds, 3),
     }
 
@@ -162,7 +171,9 @@ def _blake(content: bytes = b""):
     return hashlib.blake2b(content, digest_size=16)
 
 
-def _numbers(values) -> list[float | None]:
+def _numbers(values) -> list[float | None] | None:
+    if values is None:
+        return None
     return [float(value) if math.isfinite(value) else None for value in values]
 
 

@@ -91,7 +91,7 @@ class Page:
             pictures["Uncertainty"] = UncertaintyDisplay.from_estimator(estimator, X, unit=unit, **given)
         pictures["Loss"] = LossCurveDisplay.from_estimator(estimator)
         channels = {
-            "gradient removed": removal.gradient,
+            "gradient removed": removal.figures.gradient,
             "level of the background": estimator.background_level_,
             "noise of a pixel": estimator.noise_,
             "noise of a reduced pixel": estimator.block_noise_,

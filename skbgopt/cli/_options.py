@@ -336,7 +336,7 @@ def given_parameters(ctx: click.Context) -> set[str]:
     return given_options(ctx).keys() & DEFAULTS.keys()
 
 
-def remove_flags(parameters: dict[str, Any], ctx: click.Context) -> list[str]:
+def removal_flags(parameters: dict[str, Any], ctx: click.Context) -> list[str]:
     """Return the flags that make these the parameters of `skbgopt remove`, whatever the settings files are here."""
     named = {param.name: param for param in ctx.command.params}
     needed = ctx.meta[_IN_SETTINGS] | {name for name, value in parameters.items() if value != DEFAULTS[name]}

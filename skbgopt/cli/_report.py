@@ -98,6 +98,8 @@ def modeling(estimator: BackgroundSplineRegressor, seconds: float, *, verbose: b
         yield f"Steps: {estimator.n_iter_}"
     yield f"Done in {seconds:.2f} seconds"
     yield f"Min loss: {estimator.loss_:.6f}"
+    chi2 = " ".join(f"{value:.2f}" for value in estimator.reduced_chi2_)
+    yield f"Sky: reduced chi2 [{chi2}], {estimator.overshoot_fraction_:.2%} of the pixels well below the model"
 
 
 def full_size(model: np.ndarray, result: np.ndarray, seconds: float) -> Iterator[str]:

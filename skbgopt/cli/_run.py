@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _ROLES = ("subtracted", "model")
 RESULT_NAMES = ("bgSubtracted", "bgModel")
+_FITTED_FIGURES = ("level_std", "reduced_chi2", "overshoot_fraction")
 # The card that holds a job's key.
 KEY_CARD = "BGKEY"
 
@@ -125,14 +126,25 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Figures:
+    """What a job found out about its image, arrays of each channel; None of what only a fit to the image tells."""
+
+    gradient: np.ndarray
+    noise: np.ndarray
+    excluded: dict[str, int]
+    level_std: np.ndarray | None = None
+    reduced_chi2: np.ndarray | None = None
+    overshoot_fraction: float | None = None
+
+
+@dataclass(frozen=True)
 class Removal:
-    """The files of a finished job, how long it took, of each channel the noise and the model's range, and the model."""
+    """The files of a finished job, how long it took, its figures, and the model."""
 
     source: StoredImage
     files: list[Path]
     seconds: float
-    noise: np.ndarray
-    gradient: np.ndarray
+    figures: Figures
     model: BackgroundSplineRegressor
 
     @property
@@ -170,12 +182,12 @@ def run_removal(job: Job, say: report.Say, page: Page | None = None) -> Removal:
     check_memory(source, mask, job.max_memory, in_bands=not in_memory, compress=compress)
     with all_or_none([*targets, *models, *pages], job.prefix) as staged:
         pairs = [(target, staged[target]) for target in targets]
-        noise, gradient = _remove(job, source, mask, estimator, pairs, say, in_bands)
+        figures = _remove(job, source, mask, estimator, pairs, say, in_bands)
         for target in models:
             say(f"Writing {target}... ", nl=False)
             estimator.save(staged[target])
             say("done.")
-        removal = Removal(source, targets, perf_counter() - start, noise, gradient, estimator)
+        removal = Removal(source, targets, perf_counter() - start, figures, estimator)
         if page is not None:
             say(f"Writing {page.path}... ", nl=False)
             page.write_removal(staged[page.path], job, make_frame(*source.read(), mask), removal)
@@ -227,7 +239,7 @@ def _remove(
     targets: list[tuple[Path, Path]],
     say: report.Say,
     in_bands: bool,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Figures:
     image, metadata = source.read() if not in_bands else (None, source.metadata)
     with ExitStack() as stack:
         # The last one entered is the first one written.
@@ -241,9 +253,10 @@ def _remove(
         check_unchanged(job.stamps)
         del image
         prepared = prepare_frame(job, frame, estimator, say)
-        noise = prepared.noise
+        noise, excluded, found = prepared.noise, prepared.excluded, {}
         if job.model is None:
             _fit(job, estimator, prepared, say)
+            found = {name: getattr(estimator, f"{name}_") for name in _FITTED_FIGURES}
         del prepared
         gradient = _evaluate(estimator, frame, background.pixels, corrected.pixels, say)
         # The writers need its memory.
@@ -251,7 +264,7 @@ def _remove(
         say(report.heading("Saving output files"))
         for output, role in ((corrected, _ROLES[0]), (background, _ROLES[1])):
             output.cards = _cards(job, estimator, role)
-    return noise, gradient
+    return Figures(gradient, noise, excluded, **found)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import click
 from skbgopt.cli._errors import SentenceCommand, interrupt_code
 from skbgopt.cli._help import EXIT_CODES, grouped
 from skbgopt.cli._log import complain, say, speaker
-from skbgopt.cli._options import SEED, estimator_parameters, fit_options, given_parameters, remove_flags
+from skbgopt.cli._options import SEED, estimator_parameters, fit_options, given_parameters, removal_flags
 from skbgopt.cli._ranges import ranges_and_values
 from skbgopt.cli._remove import job_of
 
@@ -95,7 +95,7 @@ def tune(ctx: click.Context, quiet: bool, as_json: bool, **_) -> None:
 
     search = _search_of(ctx)
     try:
-        found = run_search(search, speaker(quiet or as_json), partial(remove_flags, ctx=ctx), shows_progress=not quiet)
+        found = run_search(search, speaker(quiet or as_json), partial(removal_flags, ctx=ctx), shows_progress=not quiet)
     except KeyboardInterrupt as error:
         goes_on = "the same command goes on" if search.storage else "with --storage the same command would go on"
         complain(f"skbgopt: interrupted, no output was written; {goes_on}.")

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, validate_parameter_constraints
 
 from .._validation import unwrap_image
+from ..diagnosis import without_warnings
 from ..masks import PixelSelection
 from ..metrics import sky_cost
 from ..preparation import PreparedImage, prepare_image, sample_tiles, tile_samples
@@ -120,6 +121,7 @@ class HeldOutImage:
         """Where the reference found objects, shape (n_rows, n_columns)."""
         return np.asarray(self.reference.object_mask_)
 
+    @without_warnings()
     def score(self, estimator, fold: int, scoring: Scoring) -> FoldScore:
         """Fit the estimator without a fold and return its score there."""
         start = time.perf_counter()
@@ -140,6 +142,7 @@ class HeldOutImage:
         )
         return FoldScore(float(score), between - start, time.perf_counter() - between)
 
+    @without_warnings()
     def absorbed_light(self, estimator) -> float:
         """Return the share of the objects' light that the estimator's background takes up, in [0, 1].
 
@@ -159,6 +162,7 @@ def check_arguments(estimator, scoring, who: str) -> None:
     validate_parameter_constraints(constraints, {"estimator": estimator, "scoring": scoring}, who)
 
 
+@without_warnings()
 def hold_out_blocks(estimator, X, mask, sample_weight, cv) -> HeldOutImage:
     """Prepare an image for the comparison of settings.
 

@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from sklearn.base import clone
 
 from ..background import BackgroundSplineRegressor
+from ..diagnosis import without_warnings
 from ..image_samples import ImageSample, image_samples, is_list_of_images, is_stack
 from ._block_kfold import check_cv
 from ._held_out import FoldScore, HeldOutImage, Scoring, check_arguments, held_out_score, hold_out_blocks
@@ -88,6 +89,7 @@ class BackgroundObjective:
             own["smoothing"] = self._chosen_smoothing()
         return [starting_point(setting, self.distributions) for setting in (own, {**own, **published})]
 
+    @without_warnings()
     def _chosen_smoothing(self) -> float | None:
         """Return the smoothing that the estimator would choose (the median over the images), None if it cannot."""
         chosen = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -77,8 +78,11 @@ def param_importances(study: optuna.Study) -> dict[str, float]:
     """
     if len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 2:
         return {}
-    # This one sees the ranges of logarithmic parameters as they are searched.
-    found = optuna.importance.get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    with warnings.catch_warnings():
+        # Of equal shares where all trials are equally good.
+        warnings.simplefilter("ignore")
+        # This evaluator sees the ranges of logarithmic parameters as they are searched.
+        found = optuna.importance.get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     return {name: float(importance) for name, importance in found.items()}
 
 

@@ -196,10 +196,11 @@ class SearchDisplay:
         stands_out = np.arange(len(done)) >= len(done) * (1 - _BEST_SHARE)
         lines = LineCollection(
             [np.column_stack([x, heights[k]]) for k in done], cmap=_COLOURS, array=self._drawn_scores()[done],
-            linewidths=np.where(stands_out, 2.0, 0.8), alpha=np.where(stands_out, 1.0, 0.45), clim=(low, high),
+            linewidths=np.where(stands_out, 2.0, 0.8), clim=(low, high),
         )  # fmt: skip
         axes.add_collection(lines)
         if len(done):
+            lines.set_alpha(np.where(stands_out, 1.0, 0.45).tolist())
             axes.plot(x, heights[done[-1]], color=_BEST_COLOUR, linewidth=2.5)
             axes.set_title("All trials; the best stand out, red is the best of all")
         for k, space in enumerate(self.space.values()):
