@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Generator
+from concurrent.futures import CancelledError
 from contextlib import closing
 from dataclasses import replace
 
@@ -58,14 +60,21 @@ def _on_cluster(tasks: list[Task], scheduler: str) -> Generator[Record, None, No
         client = Client(scheduler)
     except (OSError, ValueError) as error:
         raise ValueError(f"--scheduler found no dask.distributed cluster at {scheduler!r}: {error}.") from None
+    # The records say what happened, in a sentence instead of a traceback.
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with client:
         # joblib's backend for dask would do, were it not that its lists of results wait for ever for a task that
         # the cluster gives up.
         futures = dict(zip(client.map(process_frame, tasks, pure=False), tasks, strict=True))
         for future in as_completed(list(futures)):
             task = futures.pop(future)
-            reason = future.exception()
-            yield future.result() if reason is None else _lost(task, reason)
+            try:
+                yield future.result()
+            except CancelledError:
+                yield new_record(task.job, "the cluster is gone: use --resume with another one")
+            except Exception as error:
+                yield _lost(task, error)
 
 
 def _lost(task: Task, error: BaseException) -> Record:

@@ -356,6 +356,13 @@ def worker_of(pid):
     return next(int(child) for child in children if b"popen_loky" in Path(f"/proc/{child}/cmdline").read_bytes())
 
 
+def whole_pairs():
+    """The times of the files of complete pairs of results."""
+    times = {path.name: path.stat().st_mtime_ns for path in Path("flat").glob("*.fits")}
+    pairs = Counter(name.split("_")[0] for name in times)
+    return {name: when for name, when in times.items() if pairs[name.split("_")[0]] == 2}
+
+
 def test_killed_and_resumed_each_output_is_made_once(folder, pixels):
     """Processes beside, killed with their parent: what was there is not touched again, the rest is made."""
     make_lights(folder, pixels, 12)
@@ -363,14 +370,11 @@ def test_killed_and_resumed_each_output_is_made_once(folder, pixels):
     with subprocess.Popen([*CALL, "lights", "-o", "flat", "--jobs", "2", *FAST], **options) as batch:
         wait_for(lambda: has_records(3))
         os.killpg(batch.pid, signal.SIGKILL)
-    before = {path.name: path.stat().st_mtime_ns for path in Path("flat").glob("*.fits")}
-    assert 3 <= len(before) // 2 < 12
+    before = whole_pairs()
+    assert 6 <= len(before) < 24
     result = run("batch", "lights", "-o", "flat", "--resume", *FAST)
     assert "0 failed" in result.stdout and "0 skipped" not in result.stdout
-    pairs = Counter(name.split("_")[0] for name in before)
-    whole = {name: when for name, when in before.items() if pairs[name.split("_")[0]] == 2}
-    after = {path.name: path.stat().st_mtime_ns for path in Path("flat").glob("*.fits")}
-    assert whole.items() <= after.items()
+    assert before.items() <= whole_pairs().items()
     assert names("flat") == results_of(*(f"light{n}" for n in range(12)))
     assert len(report_of("flat")) == 12
 
@@ -402,15 +406,45 @@ def test_ctrl_c_with_processes_beside_leaves_nothing_half_done(folder, pixels):
 
 
 def test_a_cluster_that_loses_a_worker_writes_every_frame_once(folder, pixels):
-    """--scheduler: the tasks of the lost worker go to the other one, and none fails."""
-    make_lights(folder, pixels, 12)
+    """--scheduler: one of two workers is killed in the middle, its tasks go to the other, and none fails."""
+    make_lights(folder, pixels, 16)
     cluster = distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
     )
+    before = {}
     with cluster, distributed.Client(cluster) as client:
-        pid = next(iter(client.run(os.getpid).values()))
-        with meanwhile(lambda: os.kill(pid, signal.SIGKILL)):
+        workers = client.run(os.getpid)
+
+        def kill():
+            before.update(whole_pairs())
+            os.kill(next(iter(workers.values())), signal.SIGKILL)
+
+        with meanwhile(kill):
             run("batch", "lights", "-o", "flat", "--scheduler", cluster.scheduler_address, *FAST)
-    records = report_of("flat")
-    assert [record["status"] for record in records.values()] == ["done"] * 12
-    assert names("flat") == results_of(*(f"light{n}" for n in range(12)))
+        lost = [address for address in workers if address not in client.scheduler_info()["workers"]]
+        assert lost == [next(iter(workers))]
+    assert 4 <= len(before) < 32, "in the middle"
+    assert before.items() <= whole_pairs().items(), "once"
+    assert [record["status"] for record in report_of("flat").values()] == ["done"] * 16
+    assert names("flat") == results_of(*(f"light{n}" for n in range(16)))
+
+
+def test_a_cluster_that_goes_away_is_named(folder, pixels):
+    """Each image that is left has its line in the report, and the batch ends."""
+    make_lights(folder, pixels, 30)
+    cluster = distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=1,
+        processes=False,
+        protocol="tcp",
+        host="127.0.0.1",
+        dashboard_address=None,
+        silence_logs=50,
+    )
+    with cluster, meanwhile(cluster.close):
+        result = run("batch", "lights", "-o", "flat", "--scheduler", cluster.scheduler_address, *FAST, code=1)
+    records = report_of("flat").values()
+    lost = [record for record in records if record["status"] == "failed"]
+    assert len(records) == 30 and 1 <= len(lost) <= 28
+    assert all(record["error"] == "the cluster is gone: use --resume with another one" for record in lost)
+    assert "Traceback" not in result.stderr
