@@ -240,13 +240,14 @@ def test_order_and_repetition_of_lines_survive(tmp_path):
 
 def test_broken_cards_do_not_lose_the_others(tmp_path):
     """Cards that break the standard are repaired or dropped with one warning, text that is not ASCII too."""
-    raw_image(tmp_path / "a.fits", "OBSERVER= 'J\xfcrgen'", "FOO     = abc def", "GOOD    =  1")
+    raw_image(tmp_path / "a.fits", "OBSERVER= 'J\xfcrgen'", "FOO     = abc def", "GOOD    =  1", "NOT     = NaN")
     with pytest.warns(UserWarning) as caught:
         image, metadata = read_image(tmp_path / "a.fits")
     assert any("FOO" in str(warning.message) for warning in caught)
     write_image(tmp_path / "b.fits", image, metadata)
     header = fits.getheader(tmp_path / "b.fits")
     assert header["GOOD"] == 1 and header["OBSERVER"] == "J?rgen" and header["FOO"] == "abc def"
+    assert header["NOT"] == "NaN"
 
 
 def test_extremes_in_the_header_stay_true(tmp_path):

@@ -22,6 +22,8 @@ _CHANNELS_COPIED = 3
 _RESULTS_HELD, _COMPRESSED_HELD = 3, 5
 # What the readers hold of the decoded image at once, at most.
 _INPUTS_HELD = 3
+# Copies of what lies beside the pixels, such as the properties of XISF, as text and in the headers of the results.
+_BESIDE_HELD = 8
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,9 @@ def check_memory(
     if not in_bands:
         results = (_COMPRESSED_HELD if compress else _RESULTS_HELD) * pixels
         held = max(_INPUTS_HELD * source.nbytes, source.nbytes + pixels + held, results)
+    held += _BESIDE_HELD * source.nbytes_beside
     if mask is not None:
-        held += _INPUTS_HELD * mask.nbytes
+        held += _INPUTS_HELD * mask.nbytes + _BESIDE_HELD * mask.nbytes_beside
     needed = _PROGRAM + round(held)
     if needed > limit:
         way_out = "allow more" if in_bands else "allow more, or use uncompressed FITS, which is worked on in bands"

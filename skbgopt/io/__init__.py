@@ -47,6 +47,12 @@ def read_image(path: str | os.PathLike[str], *, hdu: int | str | None = None) ->
     ImageFormatError
         If the file holds no image that this function can read.
 
+    Warns
+    -----
+    UserWarning
+        Names what of the file `write_image` will not keep: other HDUs and images, cards that break the standard,
+        tags that are unknown. Also if a TIFF file looks encoded for display.
+
     Notes
     -----
     A FITS cube ``(n, height, width)`` has n channels. It is taken for ``(height, width, 3)`` only if its
@@ -92,7 +98,7 @@ def write_image(
     cards that describe only the storage (BITPIX, BSCALE, BZERO, BLANK, check sums) are written anew.
 
     The file appears complete or not at all: it is written under a temporary name in the same directory and
-    then takes the place of `path`.
+    then takes the place of `path`. If that is a symbolic link, it stays and the file behind it is replaced.
 
     Parameters
     ----------
@@ -123,6 +129,11 @@ def write_image(
         If `metadata` is something else.
     FileExistsError
         If the file exists and `overwrite` is False.
+
+    Warns
+    -----
+    UserWarning
+        Names what of the metadata the format cannot hold.
     """
     path = Path(path)
     file_format = format_of_suffix(path)

@@ -109,6 +109,8 @@ class StoredImage:
     copy_to : callable or None
         Copies the pixels band by band into a float array of the image's shape, made by `create_image` with
         this metadata. None if the file cannot be read in bands without loss.
+    nbytes_beside : int
+        Bytes in the file of what lies beside the pixels and is read with them.
     """
 
     path: Path
@@ -116,6 +118,7 @@ class StoredImage:
     metadata: ImageMetadata
     read: Callable[[], tuple[np.ndarray, ImageMetadata]]
     copy_to: Callable[[np.ndarray], None] | None = None
+    nbytes_beside: int = 0
 
     @property
     def nbytes(self) -> int:

@@ -46,7 +46,8 @@ def open_tiff(path: Path) -> StoredImage:
         page = _checked_page(tiff, path)
         shape = _as_image(np.broadcast_to(0, page.shape), page.axes).shape
         metadata = ImageMetadata(format="tiff", dtype=np.dtype(page.dtype), layout=_LAYOUTS[page.axes])
-    return StoredImage(path, shape, metadata, partial(_read_page, path))
+        beside = max(path.stat().st_size - sum(page.databytecounts), 0)
+    return StoredImage(path, shape, metadata, partial(_read_page, path), nbytes_beside=beside)
 
 
 def _read_page(path: Path) -> tuple[np.ndarray, ImageMetadata]:

@@ -149,7 +149,9 @@ def open_xisf(path: Path) -> StoredImage:
         width, height, channels = _checked_geometry(reader, element, path)
         metadata = ImageMetadata(format="xisf", dtype=reader.get_images_metadata()[0]["dtype"], layout="CHW")
     shape = (height, width) if channels == 1 else (height, width, channels)
-    return StoredImage(path, shape, metadata, partial(_read_image, reader, element, path))
+    block = position_of(_block_of(element)) or (0, 0)
+    beside = max(path.stat().st_size - block[1], 0)
+    return StoredImage(path, shape, metadata, partial(_read_image, reader, element, path), nbytes_beside=beside)
 
 
 def _read_image(reader: _Reader, element: ElementTree.Element, path: Path) -> tuple[np.ndarray, ImageMetadata]:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import pytest
@@ -122,6 +123,17 @@ def test_overwrite_replaces_the_outputs(galaxy):
     before = read_image("galaxy_bgModel.fits")[0]
     run("remove", "galaxy.fits", *FAST, "--smoothing", "1", "--overwrite")
     assert not np.array_equal(before, read_image("galaxy_bgModel.fits")[0])
+
+
+def test_max_memory_counts_what_lies_beside_the_pixels(folder, frame):
+    """An XISF file of many properties and few pixels."""
+    write_image("sky.xisf", frame.image)
+    _, metadata = read_image("sky.xisf")
+    metadata.xisf.elements.append(Element("Property", {"id": "long", "type": "String"}))
+    metadata.xisf.elements[-1].text = "x" * 20_000_000
+    write_image("long.xisf", frame.image, metadata)
+    run("remove", "sky.xisf", *FAST, "--max-memory", "700MB")
+    assert "long.xisf needs 738" in run("remove", "long.xisf", *FAST, "--max-memory", "700MB", code=2).stderr
 
 
 def test_hdu_by_number_and_name(folder, frame):
