@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 IMAGE ?=
 DEMO_DIR ?= demo
 
-.PHONY: demo test test-fast lint docs fuzz bench bench-solvers bench-quality bench-rivals clean help
+.PHONY: demo test test-fast lint docs fuzz bench bench-solvers bench-quality bench-rivals clean help faults
 
 help:
 	@echo "make demo [IMAGE=path]  remove the background of a made frame (or of yours) into $(DEMO_DIR)/"
 	@echo "make test               lint, type check and all tests"
 	@echo "make docs               the pages with the gallery, in docs/_build/html"
 	@echo "make fuzz               the property tests with FUZZ_EXAMPLES=1000 examples each, and 20 minutes of bad files"
+	@echo "make faults             150 kills of the command, and a batch of 1000 frames that is killed in the middle"
 	@echo "make bench              seconds and memory at 2, 20 and 60 megapixels, beside what else is installed"
 	@echo "make bench-solvers      losses and speed of the two solvers, in one run"
 	@echo "make bench-quality      gradient left and light eaten on made and real skies, beside what else is installed"
@@ -44,6 +45,10 @@ docs: $(VENV)/installed
 fuzz: $(VENV)/installed
 	HYPOTHESIS_PROFILE=fuzz OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/properties
 	$(BIN)/python -m tests.fuzz.fuzz_files --minutes 20
+
+faults: $(VENV)/installed
+	$(BIN)/python -m tests.faults.killing --kills 50
+	$(BIN)/python -m tests.faults.thousand_frames
 
 bench: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/bench_speed.py --command $(BENCH_OPTIONS)
