@@ -215,6 +215,7 @@ def test_the_whole_image_counts_for_the_memory(galaxy):
     run("remove", "galaxy.fits", *FAST, *limit)
     result = run("remove", "galaxy.fits", "out", *FAST, *limit, "--report", "page.html", code=2)
     assert "of memory, --max-memory allows" in result.stderr
+    assert result.stderr.endswith("allow more, or leave out --report.\n")
 
 
 def screenshot(page, slider, folder):
