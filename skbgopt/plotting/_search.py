@@ -47,9 +47,10 @@ class SearchDisplay:
 
     Examples
     --------
-    >>> from skbgopt import BackgroundSearchCV, SearchDisplay, make_sky_image
-    >>> image = make_sky_image("oiii", shape=(160, 240), random_state=0).image
-    >>> search = BackgroundSearchCV(param_distributions={"order": [2, 4]}, n_trials=3, random_state=0).fit(image)
+    >>> from skbgopt import BackgroundSearchCV, BackgroundSplineRegressor, SearchDisplay, make_sky_image
+    >>> image = make_sky_image("oiii", shape=(96, 128), random_state=0).image
+    >>> model = BackgroundSplineRegressor(smoothing=1e-3)
+    >>> search = BackgroundSearchCV(model, {"order": [2, 4]}, n_trials=3, random_state=0).fit(image)
     >>> sorted(SearchDisplay.from_estimator(search).axes_)
     ['history', 'importances', 'parallel', 'slices']
     """

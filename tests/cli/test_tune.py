@@ -202,6 +202,14 @@ def test_flags_win_over_params_and_params_over_settings(oiii):
     assert (argument(result, "n_control_points"), argument(result, "degree")) == ("32", "None")
 
 
+def test_a_saved_model_takes_no_params(oiii):
+    """It has its own, and they would be ignored."""
+    run("remove", "oiii.fits", *QUICK_FLAGS, "--smoothing", 1e-3, "--save-model", "model.npz")
+    Path("best.json").write_text('{"parameters": {"order": 2}}')
+    result = run("batch", "oiii.fits", "-o", "b", "--same-model", "model.npz", "--params", "best.json", code=2)
+    assert "A saved model has its own params: leave these flags out." in result.stderr
+
+
 # Storages
 
 
