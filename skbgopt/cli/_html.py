@@ -79,17 +79,18 @@ class Page:
         estimator, unit = removal.model, _unit(removal.source)
         X, given = frame.pixels, {"sample_weight": frame.weights}
         shown = BackgroundDisplay.from_estimator(estimator, X, channels=_rgb(frame), unit=unit, **given)
-        pictures = {
-            "The background": shown,
-            "Residuals": ResidualDisplay.from_estimator(estimator, X, **given),
-            "Control points": ControlPointsDisplay.from_estimator(estimator, X, **given),
-            "What the fit sees": StretchDisplay.from_estimator(estimator, X, unit=unit, **given),
-        }
+        # One after the other: figures hold much memory.
+        figures = [
+            _figure("The background", shown),
+            _figure("Residuals", ResidualDisplay.from_estimator(estimator, X, **given)),
+            _figure("Control points", ControlPointsDisplay.from_estimator(estimator, X, **given)),
+            _figure("What the fit sees", StretchDisplay.from_estimator(estimator, X, unit=unit, **given)),
+        ]
         if estimator.smoothing_path_ is not None:
-            pictures["Choice of the smoothing"] = SmoothingPathDisplay.from_estimator(estimator)
+            figures.append(_figure("Choice of the smoothing", SmoothingPathDisplay.from_estimator(estimator)))
         if getattr(estimator, "error_coef_", None) is not None:
-            pictures["Uncertainty"] = UncertaintyDisplay.from_estimator(estimator, X, unit=unit, **given)
-        pictures["Loss"] = LossCurveDisplay.from_estimator(estimator)
+            figures.append(_figure("Uncertainty", UncertaintyDisplay.from_estimator(estimator, X, unit=unit, **given)))
+        figures.append(_figure("Loss", LossCurveDisplay.from_estimator(estimator)))
         channels = {
             "gradient removed": removal.figures.gradient,
             "level of the background": estimator.background_level_,
@@ -113,7 +114,7 @@ class Page:
             made="Background removed by",
             slider=_slider(*shown.pictures()[::2]),
             numbers=numbers,
-            pictures=pictures,
+            figures=figures,
             results={"results": ", ".join(map(str, removal.files))},
         )  # fmt: skip
 
@@ -126,7 +127,7 @@ class Page:
         self._write(
             staged, job, source,
             made="Preview, without a fit, by", slider="", numbers=numbers,
-            pictures={"What the fit sees": display}, results={},
+            figures=[_figure("What the fit sees", display)], results={},
         )  # fmt: skip
 
     def _write(
@@ -138,7 +139,7 @@ class Page:
         made: str,
         slider: str,
         numbers: Iterable[str],
-        pictures: Mapping[str, Any],
+        figures: Iterable[str],
         results: Mapping[str, str],
     ) -> None:
         name = escape(job.input_path.name)
@@ -153,7 +154,7 @@ class Page:
             warnings=_warnings(self.warnings),
             slider=slider,
             numbers="\n".join(numbers),
-            figures="\n".join(_figure(title, display) for title, display in pictures.items()),
+            figures="\n".join(figures),
             command=escape(self.command),
             details=_details("Parameters", {**results, **job.arguments()}) + _details("Environment", machine),
         )

@@ -16,6 +16,8 @@ from skbgopt.io import ImageMetadata, StoredImage, open_image
 
 # Resident memory of the program with its libraries and of a fit, at the largest.
 _PROGRAM = 550 * 2**20
+# Figures of a page.
+_PAGE = 200 * 2**20
 # The report's medians look at the floats of one channel at a time, and copy them.
 _CHANNELS_COPIED = 3
 # Images held at once where an image is not worked on in its file: the result, the model, and what a writer makes.
@@ -87,9 +89,17 @@ def make_frame(image: np.ndarray, metadata: ImageMetadata, mask: StoredImage | N
 
 
 def check_memory(
-    source: StoredImage, mask: StoredImage | None, limit: int | None, *, in_bands: bool, compress: bool
+    source: StoredImage,
+    mask: StoredImage | None,
+    limit: int | None,
+    *,
+    in_bands: bool,
+    compress: bool,
+    page: bool = False,
 ) -> None:
     """Refuse an image that needs more memory than `limit` bytes, before any of it is read.
+
+    A page of it shows the image as a whole.
 
     Raises
     ------
@@ -101,15 +111,16 @@ def check_memory(
     pixels = math.prod(source.shape) * result_dtype(source).itemsize
     n_channels = source.shape[2] if len(source.shape) == 3 else 1
     held = _CHANNELS_COPIED * pixels / n_channels
-    if not in_bands:
+    if page or not in_bands:
         results = (_COMPRESSED_HELD if compress else _RESULTS_HELD) * pixels
         held = max(_INPUTS_HELD * source.nbytes, source.nbytes + pixels + held, results)
     held += _BESIDE_HELD * source.nbytes_beside
     if mask is not None:
         held += _INPUTS_HELD * mask.nbytes + _BESIDE_HELD * mask.nbytes_beside
-    needed = _PROGRAM + round(held)
+    needed = _PROGRAM + page * _PAGE + round(held)
     if needed > limit:
         way_out = "allow more" if in_bands else "allow more, or use uncompressed FITS, which is worked on in bands"
+        way_out = "allow more, or leave out --report" if page else way_out
         raise ValueError(
             f"{source.path} needs {size_text(needed)} of memory, --max-memory allows {size_text(limit)}: {way_out}."
         )

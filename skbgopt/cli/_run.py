@@ -176,10 +176,8 @@ def run_removal(job: Job, say: report.Say, page: Page | None = None) -> Removal:
     pages = [] if page is None else [page.path]
     _check_outputs(job, source, targets, [*models, *pages])
     in_bands = _works_in_bands(job, source, targets)
-    # The page shows the image as a whole.
-    in_memory = page is not None or not in_bands
     compress = job.compress or job.output_dtype != "float"
-    check_memory(source, mask, job.max_memory, in_bands=not in_memory, compress=compress)
+    check_memory(source, mask, job.max_memory, in_bands=in_bands, compress=compress, page=page is not None)
     with all_or_none([*targets, *models, *pages], job.prefix) as staged:
         pairs = [(target, staged[target]) for target in targets]
         figures = _remove(job, source, mask, estimator, pairs, say, in_bands)

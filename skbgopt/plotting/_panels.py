@@ -49,7 +49,7 @@ def panel(image: np.ndarray, factor: int, hidden: np.ndarray | None = None) -> n
         band = channels[rows].astype(float)
         if hidden is not None:
             band[hidden[rows]] = np.nan
-        bands.append(reduce_blocks(band, factor, "mean"))
+        bands.append(reduce_blocks(band, factor, "mean").astype(np.float32))
     return np.concatenate(bands)
 
 
@@ -93,7 +93,7 @@ class AsinhStretch:
 
     def shades(self, values: np.ndarray) -> np.ndarray:
         """Return the shades, NaN where there is no value."""
-        low, high = np.arcsinh(self.low / self.width), np.arcsinh(self.high / self.width)
+        low, high = (float(np.arcsinh(end / self.width)) for end in (self.low, self.high))
         return np.clip((np.arcsinh(values / self.width) - low) / (high - low), 0, 1)
 
 
@@ -101,14 +101,14 @@ def sky_difference(values: np.ndarray, measured: np.ndarray) -> np.ndarray:
     """Return a panel less the medians of its channels over the pixels measured, where there are any."""
     known = np.where(measured[:, :, None], values, np.nan)
     medians = [np.median(channel) if len(channel) else 0.0 for channel in _finite_channels(known)]
-    return values - np.array(medians)
+    return values - np.array(medians, dtype=values.dtype)
 
 
 def picture(difference: np.ndarray, stretch: AsinhStretch) -> np.ndarray:
     """Return a panel of one or three channels as colours in [0, 1], grey where a value is missing."""
     shades = stretch.shades(difference)
     colours = np.repeat(shades, 3, axis=2) if shades.shape[2] == 1 else shades
-    return np.where(np.isfinite(colours).all(axis=2, keepdims=True), colours, MISSING_SHADE)
+    return np.where(np.isfinite(colours).all(axis=2, keepdims=True), colours, colours.dtype.type(MISSING_SHADE))
 
 
 def shown_channels(n_channels: int, channels: tuple[int, ...] | None) -> list[int]:
