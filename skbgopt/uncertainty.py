@@ -149,7 +149,7 @@ def _covariances(
     hessian = (cells.design * curvature[:, None]).T @ cells.design
     ridge = _RIDGE * hessian.diagonal().mean()
     penalty = np.diag(bending + ridge)
-    inverse = np.linalg.inv(hessian + penalty)
+    inverse = _inverse(hessian + penalty)
     by_block = np.zeros((cells.block[-1] + 1, len(coef)))
     np.add.at(by_block, cells.block, cells.design * score[:, None])
     # The variance of the prior under which so many coefficients come out with this price of bending.
@@ -157,6 +157,15 @@ def _covariances(
     free = float((inverse @ hessian).diagonal()[bent].sum())
     prior = float(bending @ coef**2) / free if free > 0 else 0.0
     return inverse @ (by_block.T @ by_block) @ inverse, prior * inverse @ penalty @ inverse
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """Return the inverse of a symmetric matrix; directions of which it says nothing, as without noise, become 0."""
+    diagonal = np.abs(matrix.diagonal())
+    # Scaled first, since prices of bending differ by many orders of magnitude.
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    scale = scale[:, None] * scale
+    return np.linalg.pinv(matrix / scale, hermitian=True) / scale
 
 
 def _roots(covariance: np.ndarray) -> np.ndarray:

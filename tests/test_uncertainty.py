@@ -80,3 +80,13 @@ def test_the_noise_is_that_of_a_block_bootstrap():
     stds = [np.sqrt(np.einsum("ij,jk,ik->i", middle, covariance, middle)) for covariance in (noise[0], scatter)]
     assert np.mean(stds[0]) / np.mean(stds[1]) == pytest.approx(1, abs=0.25)
     assert np.corrcoef(*stds)[0, 1] > 0.5
+
+
+def test_a_loss_without_curvature_has_finite_covariances(mono_frame):
+    """Where no pixel says how well it fits, as one without noise far from the model, the inverse is singular."""
+    model, caught = quick(n_control_points=25, smoothing=1e-3), {}
+    with mock.patch("skbgopt.fitting.covariances", lambda *given: caught.update(given=given) or covariances(*given)):
+        model.fit(mono_frame.image)
+    problem, basis, y, x, loss, coef = caught["given"]
+    for part in covariances(replace(problem, values=torch.full_like(problem.values, 1e15)), basis, y, x, loss, coef):
+        assert np.isfinite(part).all()
