@@ -149,7 +149,8 @@ def _covariances(
     hessian = (cells.design * curvature[:, None]).T @ cells.design
     ridge = _RIDGE * hessian.diagonal().mean()
     penalty = np.diag(bending + ridge)
-    inverse = np.linalg.inv(hessian + penalty)
+    # On an image without noise a curvature is 0, and with it the matrix.
+    inverse = np.linalg.pinv(hessian + penalty, hermitian=True)
     by_block = np.zeros((cells.block[-1] + 1, len(coef)))
     np.add.at(by_block, cells.block, cells.design * score[:, None])
     # The variance of the prior under which so many coefficients come out with this price of bending.

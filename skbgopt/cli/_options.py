@@ -338,7 +338,7 @@ def removal_flags(parameters: dict[str, Any], ctx: click.Context) -> list[str]:
     if parameters["init"] != "random":
         needed -= {"random_state"}
     flags: list[str] = []
-    for name in (name for name in DEFAULTS if name in needed):
+    for name in (name for name in DEFAULTS if name in needed and name in named):
         option, value = named[name], parameters[name]
         assert isinstance(option, click.Option)
         names = option.secondary_opts if option.is_flag and not value else option.opts

@@ -19,7 +19,7 @@ from optuna.trial import TrialState, create_trial
 
 from skbgopt import BackgroundSearchCV, BackgroundSplineRegressor, make_sky_image, read_image, write_image
 from skbgopt.cli import command_line
-from skbgopt.cli._options import DEFAULTS, flags_of
+from skbgopt.cli._options import DEFAULTS, removal_flags
 from skbgopt.cli._ranges import ranges_and_values
 from skbgopt.cli._tuning import _progress
 from skbgopt.model_selection._space import as_distributions
@@ -174,7 +174,7 @@ def test_flags_come_back_as_the_parameters(folder, parameters):
         'order = 3\ndegree = 1\nmissing_values = "none"\nmask_objects = false\nmove_control_points = true\n'
     )
     wanted = {**DEFAULTS, **parameters}
-    flags = flags_of(wanted, context())
+    flags = removal_flags(wanted, context())
     read = context(*flags).params
     assert {name: read[name] for name in DEFAULTS if name != "random_state"} == {
         name: wanted[name] for name in DEFAULTS if name != "random_state"
