@@ -10,9 +10,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from time import perf_counter
+from threading import RLock, Thread
+from time import perf_counter, sleep
 from typing import Any
+
+from tqdm import tqdm
 
 from skbgopt.background import BackgroundSplineRegressor
 from skbgopt.cli._errors import one_line, sentence
@@ -20,6 +24,7 @@ from skbgopt.cli._inputs import open_input, stamps_of
 from skbgopt.cli._ledger import Record
 from skbgopt.cli._run import KEY_CARD, Job, Removal, run_removal
 
+_SECONDS_BETWEEN_LOOKS = 0.5
 # The last fit of this process, by the prefix of its batch: what --warm-start begins with.
 _last_fits: dict[str, BackgroundSplineRegressor] = {}
 
@@ -68,9 +73,8 @@ def hash_of(*texts: str) -> str:
 
 def process_frame(task: Task) -> Record:
     """Return the record of an image; whatever happens to it becomes part of that."""
-    if task.parent is not None and os.getppid() != task.parent:
-        # The batch was killed. Its successor shall not find us at work on what it begins anew.
-        raise SystemExit
+    if task.parent is not None:
+        _become_worker_of(task.parent)
     start = perf_counter()
     record = new_record(task.job)
     with warnings_in(record):
@@ -80,6 +84,20 @@ def process_frame(task: Task) -> Record:
             record["error"] = sentence(error)
     record["seconds"] = round(perf_counter() - start, 3)
     return record
+
+
+@lru_cache
+def _become_worker_of(parent: int) -> None:
+    """Let this process end soon after the batch was killed, whose successor shall not find it at work."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            sleep(_SECONDS_BETWEEN_LOOKS)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+    # The one that tqdm takes by default is a semaphore of the system, which a process that is killed leaves behind.
+    tqdm.set_lock(RLock())
 
 
 @contextmanager

@@ -395,16 +395,6 @@ def test_a_killed_process_does_not_stop_the_others(folder, pixels):
     assert names("flat") == results_of(*(f"light{n}" for n in range(12)))
 
 
-def test_ctrl_c_with_processes_beside_leaves_nothing_half_done(folder, pixels):
-    """Exit code 130, and no temporary file."""
-    make_lights(folder, pixels, 30)
-    with meanwhile(lambda: os.kill(os.getpid(), signal.SIGINT)):
-        result = run("batch", "lights", "-o", "flat", "--jobs", "2", *FAST, code=130)
-    assert "skbgopt: interrupted after" in result.stderr
-    assert not [name for name in names("flat") if name.startswith(".")]
-    assert len(list(Path("flat").glob("*.fits"))) % 2 == 0
-
-
 def test_a_cluster_that_loses_a_worker_writes_every_frame_once(folder, pixels):
     """--scheduler: one of two workers is killed in the middle, its tasks go to the other, and none fails."""
     make_lights(folder, pixels, 16)

@@ -15,7 +15,7 @@ import pytest
 from skbgopt import read_image, write_image
 from skbgopt.cli import _run, main
 from tests.cli.command import FAST, names, run
-from tests.faults.killing import end, kill_batch, kill_remove
+from tests.faults.killing import end, kill_batch, kill_remove, make_inputs, processes_of
 
 # A frame's results take about 450 kB each.
 LITTLE = 200_000
@@ -70,6 +70,27 @@ def test_signals_end_the_command_politely(galaxy, folder, command, number):
     assert re.fullmatch(r"\n?skbgopt: interrupted.*\n", Path("errors").read_text())
     assert [name for name in names(out) if name != "skbgopt-report.jsonl"] == []
     assert names(folder) == ["errors", "galaxy.fits", "out"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_processes_beside_end_with_the_batch(folder, number):
+    """Ctrl-C for all of them, the other signals for the batch alone; none is left, and nothing half done."""
+    make_inputs(folder / "lights", 30)
+    pid = forked(["batch", "lights", "-o", "out", "--jobs", "2", *FAST], stderr="errors")
+    report = folder / "out" / "skbgopt-report.jsonl"
+    wait_for(lambda: report.exists() and report.read_text().count("\n") > 2)
+    (os.killpg if number == signal.SIGINT else os.kill)(pid, number)
+    code = end(pid)
+    wait_for(lambda: not processes_of(pid))
+    if number == signal.SIGKILL:
+        assert code == -signal.SIGKILL
+    else:
+        assert code == 128 + number
+        assert re.fullmatch(
+            r"skbgopt: interrupted after \d+ of 30 images; --resume goes on.\n", Path("errors").read_text()
+        )
+        assert len(list((folder / "out").glob("*.fits"))) % 2 == 0
+        assert [name for name in names("out") if name.startswith(".")] == []
 
 
 def test_nohup_is_heeded(galaxy, folder):

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,16 @@ def contents(directory: Path) -> dict[str, bytes]:
 def end(pid: int) -> int:
     """Wait until a process has ended and return its exit code."""
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def processes_of(session: int) -> list[int]:
+    """Return those that are left of a session, which bears the number of its first process."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if int((entry / "stat").read_text().rpartition(")")[2].split()[3]) == session:
+                found.append(int(entry.name))
+    return found
 
 
 def killed(pid: int, seconds: float) -> bool:

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from skbgopt import make_sky_image, write_image
-from tests.faults.killing import REPORT, end, spawned, still_there
+from tests.faults.killing import REPORT, end, processes_of, spawned, still_there
 
 # 0.5 megapixels.
 SHAPE = (600, 840)
@@ -49,19 +49,6 @@ def resident(pid: int) -> int:
         return 0
 
 
-def session(leader: int) -> list[int]:
-    """Return the processes of a session."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            of_session = int((entry / "stat").read_text().rpartition(")")[2].split()[3])
-        except OSError:
-            continue
-        if of_session == leader:
-            found.append(int(entry.name))
-    return found
-
-
 def n_lines(path: Path) -> int:
     """Return the lines of a report."""
     return path.read_bytes().count(b"\n") if path.exists() else 0
@@ -79,7 +66,7 @@ class Watch:
 
     def _watch(self) -> None:
         while not self.done.wait(self.seconds):
-            others = sorted((resident(pid) for pid in session(self.pid) if pid != self.pid), reverse=True)
+            others = sorted((resident(pid) for pid in processes_of(self.pid) if pid != self.pid), reverse=True)
             self.samples.append((n_lines(self.report), resident(self.pid), others))
 
     def stop(self) -> None:
