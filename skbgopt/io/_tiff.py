@@ -60,7 +60,7 @@ def _read_page(path: Path) -> tuple[np.ndarray, ImageMetadata]:
         tags.description, marked, cards = description.partition(_MARK)
         tags.description = tags.description.rstrip("\n")
         header = repaired(fits.Header.fromstring(cards.lstrip("\n"), sep="\n"), path) if marked else None
-        pattern = _bayer_pattern(page, description, header, path)
+        pattern = _bayer_pattern(page, description, path)
         n_more = max(len(tiff.series), len(tiff.pages)) - 1
     lost += [f"{n_more} more image{'s' * (n_more > 1)}"] * (n_more > 0)
     if lost:
@@ -102,7 +102,7 @@ def _kept_tags(page: tifffile.TiffPage) -> tuple[TiffTags, list[str]]:
     return tags, lost
 
 
-def _bayer_pattern(page: tifffile.TiffPage, description: str, header: fits.Header | None, path: Path) -> str | None:
+def _bayer_pattern(page: tifffile.TiffPage, description: str, path: Path) -> str | None:
     # Found in Astro-TIFF descriptions as well as below our mark.
     cards = dict(re.findall(r"^(\w+) *=\s*'([^'\n]*)'", description, re.MULTILINE))
     colours = page.tags.valueof(_CFA_PATTERN)
