@@ -19,7 +19,7 @@ from .stretch import MidtonesCurve
 # Residuals beyond so many standard deviations of a reduced pixel are no noise.
 _SIGNIFICANT = 3.0
 # The fit looks wrong where less of what the user gave than this share is taken for sky,
-_LEAST_SKY = 0.2
+_LEAST_SKY = 0.1
 # where more than this share of the model meets an end of the stretch or of the thresholds (which end there),
 _MOST_CLIPPED = 0.01
 _END_OF_STRETCH = 0.98

@@ -20,7 +20,11 @@ def block_labels(n_rows: int, n_columns: int, blocks_short: int) -> tuple[np.nda
         min(length, max(blocks_short, int(blocks_short * length / short + 1e-9))) for length in (n_rows, n_columns)
     ]
     counts = [min(count, 3 * blocks_short) for count in counts]
-    index = [(np.arange(length) * count) // length for length, count in zip((n_rows, n_columns), counts, strict=True)]
+    # By the pixels' centres, so that a flipped grid is cut alike.
+    index = [
+        (2 * np.arange(length) + 1) * count // (2 * length)
+        for length, count in zip((n_rows, n_columns), counts, strict=True)
+    ]
     return index[0][:, None] * counts[1] + index[1][None, :], (counts[0], counts[1])
 
 

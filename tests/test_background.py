@@ -387,6 +387,7 @@ OUT_OF_RANGE = [
     ({"tol": -1e-3}, r"float in the range \[0\.0, inf\)\. Got -0\.001"),
     ({"mask_objects": "yes"}, r"Got 'yes'"),
     ({"move_control_points": "auto"}, r"Got 'auto'"),
+    ({"warm_start": "auto"}, r"Got 'auto'"),
     ({"correction": "multiply"}, r"among .*'subtract'.*Got 'multiply'"),
     ({"level": "mean"}, r"among .*'median'.*Got 'mean'"),
     ({"device": None}, r"Got None"),

@@ -148,7 +148,9 @@ def test_where_files_cannot_grow_none_is_left(galaxy, folder, options):
     for arguments in (["out", "--overwrite", "--level", "zero"], ["new"]):
         with file_size_limit(LITTLE):
             result = run("remove", "galaxy.fits", *arguments, *FAST, *options, "--quiet", code=1)
-        assert result.stderr in (f"skbgopt: {reason}: {arguments[0]}\n" for reason in ("File too large", NO_ROOM))
+        assert result.stderr in (
+            f"skbgopt: {reason}: {Path(arguments[0]).absolute()}\n" for reason in ("File too large", NO_ROOM)
+        )
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
     assert names(".") == ["galaxy.fits", "out"]
 
@@ -160,7 +162,9 @@ def test_on_a_full_disk_nothing_is_left(galaxy, folder, options):
     size = sum(path.stat().st_size for path in Path("out").iterdir())
     with mounted(folder / "disk", f"size={size - 8192}"):
         result = run("remove", "galaxy.fits", "disk/out", *FAST, *options, "--quiet", code=1)
-        assert result.stderr in (f"skbgopt: {reason}: disk/out\n" for reason in ("No space left on device", NO_ROOM))
+        assert result.stderr in (
+            f"skbgopt: {reason}: {folder}/disk/out\n" for reason in ("No space left on device", NO_ROOM)
+        )
         assert names("disk") == []
 
 

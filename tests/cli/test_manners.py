@@ -207,12 +207,13 @@ def test_options_without_effect_are_named(galaxy, options, expected):
     """By one warning for each; old scripts' -B is let pass."""
     preset = [] if "adam" in options or "preset" in options else FAST
     result = run("remove", "galaxy.fits", "--quiet", *preset, *options.split())
-    assert result.stderr == ("" if expected is None else f"warning: {expected}\n")
+    found = [line for line in result.stderr.splitlines() if "has no effect" in line]
+    assert found == ([] if expected is None else [f"warning: {expected}"])
 
 
 def test_settings_without_effect_are_let_pass(settings):
     """Files of settings are for all runs: only flags are meant for this one."""
-    assert run("remove", "galaxy.fits", "--preset", "bgoptimizer", "-e", "3", "--quiet").stderr == ""
+    assert "effect" not in run("remove", "galaxy.fits", "--preset", "bgoptimizer", "-e", "3", "--quiet").stderr
 
 
 def test_a_mask_that_leaves_little_is_named(galaxy):
@@ -221,18 +222,20 @@ def test_a_mask_that_leaves_little_is_named(galaxy):
     weights[:, :100] = 1
     write_image("mask.fits", weights)
     result = run("remove", "galaxy.fits", *FAST, "--quiet", "-m", "mask.fits")
-    assert result.stderr.startswith("warning: Only 43% of the image is fitted: of 38400 pixels excluded: ")
-    assert result.stderr.endswith("22400 weight 0; a mask is white where the sky is.\n")
+    line = result.stderr.splitlines()[0]
+    assert line.startswith("warning: Only 43% of the image is fitted: of 38400 pixels excluded: ")
+    assert line.endswith("22400 weight 0; a mask is white where the sky is.")
     weights[:, :140] = 1
     write_image("mask.fits", weights, overwrite=True)
-    assert run("remove", "galaxy.fits", *FAST, "--quiet", "--overwrite", "-m", "mask.fits").stderr == ""
+    result = run("remove", "galaxy.fits", *FAST, "--quiet", "--overwrite", "-m", "mask.fits")
+    assert "is fitted" not in result.stderr
 
 
 def test_a_fit_that_runs_out_of_steps_is_named(galaxy):
     """In the record of --json as well."""
     result = run("remove", "galaxy.fits", *FAST, "-e", "2", "--json")
     (warning,) = json.loads(result.stdout)["warnings"]
-    assert "stopped at max_iter=2" in warning and result.stderr == f"warning: {warning}\n"
+    assert "ended at max_iter=2" in warning and result.stderr == f"warning: {warning}\n"
 
 
 def test_verbose_prints_each_step_and_smoothing(galaxy):

@@ -108,7 +108,8 @@ def test_the_page_holds_everything_and_needs_no_network(report):
     pictures = page.pictures()
     assert list(pictures) == [
         "The image without its background", "The image as given",
-        "The background", "Residuals", "Control points", "What the fit sees", "Choice of the smoothing", "Loss",
+        "The background", "Residuals", "Control points", "What the fit sees", "Choice of the smoothing",
+        "Uncertainty", "Loss",
     ]  # fmt: skip
     assert all(np.ptp(colours[..., :3]) > 0.5 for colours in pictures.values())
     assert pictures["The image as given"].shape == pictures["The image without its background"].shape == (160, 240, 3)
