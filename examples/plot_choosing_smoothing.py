@@ -33,7 +33,7 @@ for (kind, frame), results, errors in zip(frames.items(), panels[::2], panels[1:
         drawn = below.imshow(error - np.median(error), cmap="RdBu_r", vmin=-5, vmax=5)
     results[0].imshow(before)
     results[0].set_title(NAMES[kind])
-    figure.colorbar(drawn, ax=errors[0], label="model less truth, noise", location="right", shrink=0.9)
+figure.colorbar(drawn, ax=panels, label="model less truth, in noise of a pixel", shrink=0.4, pad=0.01)
 for axes in panels.flat:
     axes.set_axis_off()
 plt.show()

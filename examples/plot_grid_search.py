@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 
 from skbgopt import BackgroundSplineRegressor, EachImage, make_sky_image
 
-shapes = [(160, 240), (200, 160), (144, 208), (160, 224)]
+shapes = [(320, 480), (400, 320), (288, 416), (320, 448)]
 kinds = ["oiii", "ha", "galaxy", "sii"]
 scenes = list(zip(kinds, shapes, strict=True))
 frames = [make_sky_image(kind, shape=shape, random_state=k) for k, (kind, shape) in enumerate(scenes)]

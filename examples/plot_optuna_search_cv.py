@@ -15,7 +15,7 @@ from optuna_integration import OptunaSearchCV
 
 from skbgopt import BackgroundSplineRegressor, EachImage, make_sky_image
 
-shapes = [(160, 240), (200, 160), (144, 208), (160, 224)]
+shapes = [(320, 480), (400, 320), (288, 416), (320, 448)]
 
 
 def images_and_truths(seeds):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
-# What stars lift the median of the sky's residuals by, over their skewness (docs/uncertainty.md has the table).
+# What stars lift the median of the sky's residuals by, over their skewness.
 _LIFT = 1.8
 # Standard error of that ratio, between fields sparse and crowded.
 _LIFT_ERROR = 0.25

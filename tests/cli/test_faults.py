@@ -15,7 +15,7 @@ import pytest
 from skbgopt import read_image, write_image
 from skbgopt.cli import _run, main
 from tests.cli.command import FAST, names, run
-from tests.faults.killing import end, kill_batch, kill_remove, make_inputs, processes_of
+from tests.faults.killing import end, kill_batch, kill_remove, make_inputs, processes_of, spawned
 
 # A frame's results take about 450 kB each.
 LITTLE = 200_000
@@ -76,7 +76,8 @@ def test_signals_end_the_command_politely(galaxy, folder, command, number):
 def test_processes_beside_end_with_the_batch(folder, number):
     """Ctrl-C for all of them, the other signals for the batch alone; none is left, and nothing half done."""
     make_inputs(folder / "lights", 30)
-    pid = forked(["batch", "lights", "-o", "out", "--jobs", "2", *FAST], stderr="errors")
+    # A fork of a process with threads may wait for their locks for ever, once it has workers of its own.
+    pid = spawned(["batch", "lights", "-o", "out", "--jobs", "2", *FAST], stderr="errors")
     report = folder / "out" / "skbgopt-report.jsonl"
     wait_for(lambda: report.exists() and report.read_text().count("\n") > 2)
     (os.killpg if number == signal.SIGINT else os.kill)(pid, number)
