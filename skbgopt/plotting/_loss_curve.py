@@ -67,6 +67,8 @@ class LossCurveDisplay:
         marker = "o" if len(steps) <= 60 else ""
         (self.line_,) = self.ax_.plot(steps, self.loss_curve, marker=marker, markersize=4)
         self.ax_.locator_params(axis="x", integer=True)
+        # The steps of a curve that is nearly flat are read in full.
+        self.ax_.ticklabel_format(axis="y", useOffset=False)
         self.ax_.set(xlabel="step", ylabel="loss")
         self.ax_.grid(alpha=0.3)
         if len(steps):

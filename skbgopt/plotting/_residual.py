@@ -18,9 +18,9 @@ class ResidualDisplay:
     """Show the residuals of a background in sigmas: a map and a histogram for each channel.
 
     A background that follows the sky leaves noise without pattern in the map, and in the histogram of the sky the
-    normal distribution that is drawn around its median. That median is above 0, since the model settles at a low
-    quantile of the sky. Objects stand out to the right. A map that is blue around objects says that they pulled the
-    model up.
+    normal distribution that is drawn around its median. Faint stars and a loss that prefers to stay below lift that
+    median above 0. Objects stand out to the right. A map that is blue around objects says that they pulled the model
+    up.
 
     Parameters
     ----------
