@@ -206,7 +206,7 @@ def _judged(
     objects = prepared.usable & (solution.sky < 0.5)
     on_grid = solver.on_grid(stages, result.coef)
     residual = (prepared.values - curve.invert(on_grid)) / prepared.block_noise
-    found = sky_level(residual, prepared.usable & ~objects, solution.loss.alpha)
+    found = sky_level(residual, prepared.usable & ~objects, solution.loss.alpha, len(result.coef))
     if isinstance(curve, LinearCurve):
         curve = replace(curve, offset=curve.offset + found.offset * prepared.block_noise)
         level_std = found.error
@@ -216,8 +216,10 @@ def _judged(
     background = curve.invert(on_grid)
     level = np.median(background[prepared.usable], axis=0)
     noise = np.ptp(curve.apply(np.stack([level - prepared.block_noise, level + prepared.block_noise])), axis=0) / 2
-    covariance = sum(covariances(stages.grid, stages.basis, prepared.y, prepared.x, solution.loss, result.coef))
-    errors = error_coefficients(stages.basis, covariance, found.unevenness * noise)
+    noise_covariance, bias_covariance = covariances(
+        stages.grid, stages.basis, prepared.y, prepared.x, solution.loss, result.coef
+    )
+    errors = error_coefficients(stages.basis, noise_covariance + bias_covariance, found.unevenness * noise)
     return FittedBackground(
         stages.basis.spline(result.coef), curve, level, smoothing, path, result.loss, result.curve, result.n_iter,
         objects, background, errors, level_std * prepared.block_noise,
