@@ -21,6 +21,8 @@ References
    Statistical Society B 45 (1983).
 .. [4] D. Nychka, "Bayesian confidence intervals for smoothing splines", Journal of the American Statistical
    Association 83 (1988).
+.. [5] R. M. Bell and D. F. McCaffrey, "Bias reduction in standard errors for linear regression with multi-stage
+   samples", Survey Methodology 28 (2002).
 """
 
 from __future__ import annotations
@@ -41,6 +43,10 @@ _CELLS_PER_BLOCK_SIDE = 4
 # Step, in spreads of the residuals, of the slope of the score: the loss has a cusp at each pixel, of which only
 # the mean over many has a curvature.
 _SCORE_STEP = 0.5
+# Eigenvalues below this share of the largest are 0, as without noise, of which a loss has no curvature.
+_SINGULAR = 1e-15
+# A block has no larger share than this in what is known of a direction.
+_LARGEST_SHARE = 0.9
 # As in the solver, where a function that no weighted pixel sees is kept at rest.
 _RIDGE = 1e-9
 # Directions with less than this share of the variance are left out.
@@ -49,30 +55,44 @@ _NEGLIGIBLE = 1e-6
 
 @dataclass(frozen=True)
 class _Cells:
-    """Cells of a grid of pixels: the functions in their middles, the cell of each pixel, the block of each cell."""
+    """Cells of a grid of pixels, block by block.
+
+    Attributes
+    ----------
+    design : ndarray of shape (n_blocks, n_cells_a_block, n_functions)
+        The functions in the middles of the cells.
+    of_pixel : ndarray of int, shape (n_pixels,)
+        The cell of each pixel.
+    """
 
     design: np.ndarray
     of_pixel: np.ndarray
-    block: np.ndarray
 
     @classmethod
     def of(cls, basis: SplineBasis, y: np.ndarray, x: np.ndarray) -> _Cells:
         """Cut the grid at all pairs of y and x into cells."""
         side = int(np.ceil((len(y) * len(x) / _CELLS) ** 0.5))
-        rows, columns = (np.arange(len(axis)) // side for axis in (y, x))
-        middles = [np.bincount(cell, axis) / np.bincount(cell) for cell, axis in ((rows, y), (columns, x))]
-        points = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1).reshape(-1, 2)
-        n_rows, n_columns = map(len, middles)
-        at = [np.arange(n) // _CELLS_PER_BLOCK_SIDE for n in (n_rows, n_columns)]
-        return cls(
-            basis.design(torch.from_numpy(points)).numpy(),
-            (rows[:, None] * n_columns + columns).ravel(),
-            (at[0][:, None] * (at[1][-1] + 1) + at[1]).ravel(),
-        )
+        middles, blocks, places = [], [], []
+        for axis in (y, x):
+            cell = np.arange(len(axis)) // side
+            middle = np.bincount(cell, axis) / np.bincount(cell)
+            # The last block is filled with cells that have no pixel.
+            middles.append(np.pad(middle, (0, -len(middle) % _CELLS_PER_BLOCK_SIDE), mode="edge"))
+            blocks.append(cell // _CELLS_PER_BLOCK_SIDE)
+            places.append(cell % _CELLS_PER_BLOCK_SIDE)
+        n_rows, n_columns = (len(middle) // _CELLS_PER_BLOCK_SIDE for middle in middles)
+        points = np.stack(np.meshgrid(*middles, indexing="ij"), axis=-1)
+        points = points.reshape(n_rows, _CELLS_PER_BLOCK_SIDE, n_columns, _CELLS_PER_BLOCK_SIDE, 2).swapaxes(1, 2)
+        design = basis.design(torch.from_numpy(points.reshape(-1, 2))).numpy()
+        block = blocks[0][:, None] * n_columns + blocks[1]
+        place = places[0][:, None] * _CELLS_PER_BLOCK_SIDE + places[1]
+        n_places = _CELLS_PER_BLOCK_SIDE**2
+        return cls(design.reshape(-1, n_places, basis.n_functions), (block * n_places + place).ravel())
 
     def sums(self, values: np.ndarray) -> np.ndarray:
-        """Return the sums over each cell of values of the pixels, shape (n_pixels,)."""
-        return np.bincount(self.of_pixel, values, len(self.design))
+        """Return the sums over each cell of values of the pixels, shape (n_blocks, n_cells_a_block)."""
+        n_blocks, n_places, _ = self.design.shape
+        return np.bincount(self.of_pixel, values, n_blocks * n_places).reshape(n_blocks, n_places)
 
 
 def covariances(
@@ -146,26 +166,48 @@ def _covariances(
     cells: _Cells, score: np.ndarray, curvature: np.ndarray, bending: np.ndarray, coef: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return both covariances of the coefficients of a channel."""
-    hessian = (cells.design * curvature[:, None]).T @ cells.design
+    design = cells.design.reshape(-1, len(coef))
+    hessian = (design * curvature.reshape(-1, 1)).T @ design
     ridge = _RIDGE * hessian.diagonal().mean()
     penalty = np.diag(bending + ridge)
-    inverse = _inverse(hessian + penalty)
-    by_block = np.zeros((cells.block[-1] + 1, len(coef)))
-    np.add.at(by_block, cells.block, cells.design * score[:, None])
+    root = _root_of_inverse(hessian + penalty)
+    inverse = root @ root.T
+    scores = _block_scores(cells.design @ root, score, curvature)
     # The variance of the prior under which so many coefficients come out with this price of bending.
     bent = bending > 0
     free = float((inverse @ hessian).diagonal()[bent].sum())
     prior = float(bending @ coef**2) / free if free > 0 else 0.0
-    return inverse @ (by_block.T @ by_block) @ inverse, prior * inverse @ penalty @ inverse
+    return root @ (scores.T @ scores) @ root.T, prior * inverse @ penalty @ inverse
 
 
-def _inverse(matrix: np.ndarray) -> np.ndarray:
-    """Return the inverse of a symmetric matrix; directions of which it says nothing, as without noise, become 0."""
+def _block_scores(design: np.ndarray, score: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """Return the score of each block, as it would be of a fit that had not seen the block, by half.
+
+    A fit draws the scores of the pixels it sees towards zero. With K the share of a block in the curvature, the
+    scores over (I - K)^(1/2) have the right covariance where they are independent [5]_.
+
+    Parameters
+    ----------
+    design : ndarray of shape (n_blocks, n_cells, n_functions)
+        In coordinates in which H + P is the identity.
+    score, curvature : ndarray of shape (n_blocks, n_cells)
+    """
+    # K lies in the span of the block's cells, of which there are fewer than functions.
+    span, triangle = np.linalg.qr(design.swapaxes(1, 2))
+    shares, turn = np.linalg.eigh((triangle * curvature[:, None, :]) @ triangle.swapaxes(1, 2))
+    turned = turn.swapaxes(1, 2) @ (triangle @ score[:, :, None])
+    turned /= np.sqrt(1 - np.minimum(shares, _LARGEST_SHARE))[:, :, None]
+    return (span @ turn @ turned)[:, :, 0]
+
+
+def _root_of_inverse(matrix: np.ndarray) -> np.ndarray:
+    """Return R with R R' = the inverse of a symmetric matrix; directions of which it says nothing become 0."""
     diagonal = np.abs(matrix.diagonal())
     # Scaled first, since prices of bending differ by many orders of magnitude.
     scale = np.sqrt(np.where(diagonal > 0, diagonal, 1))
-    scale = scale[:, None] * scale
-    return np.linalg.pinv(matrix / scale, hermitian=True) / scale
+    values, vectors = np.linalg.eigh(matrix / scale[:, None] / scale)
+    known = values > _SINGULAR * values.max()
+    return vectors[:, known] / np.sqrt(values[known]) / scale[:, None]
 
 
 def _roots(covariance: np.ndarray) -> np.ndarray:

@@ -59,25 +59,22 @@ def test_the_noise_is_that_of_a_block_bootstrap():
     frame = make_sky_image("sii", (320, 480), random_state=3)
     model = quick(n_control_points=25, smoothing=1e-3)
     caught = {}
-    with mock.patch("skbgopt.fitting.covariances", lambda *given: caught.update(given=given) or covariances(*given)):
+    with mock.patch("skbgopt.fitting.covariances", lambda *given: (caught.update(given=given), covariances(*given))[1]):
         model.fit(frame.image)
     problem, basis, y, x, loss, coef = caught["given"]
     noise, _ = covariances(problem, basis, y, x, loss, coef)
-    rng = np.random.default_rng(0)
+    points = np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1)
+    design = basis.design(torch.from_numpy(points.reshape(-1, 2)))
+    exact = replace(problem, design=design, sample=None).to(torch.float64)
     labels, (n_rows, n_columns) = block_labels(len(y), len(x), 10)
-    found = []
+    rng, found = np.random.default_rng(0), []
     for _ in range(80):
         # The Bayesian bootstrap: each block counts as much as a waiting time.
-        share = rng.exponential(size=n_rows * n_columns)[labels].reshape(-1, 1)
-        weighed = replace(problem, weights=problem.weights * torch.from_numpy(share).float(), sample=None)
-        design = basis.design(torch.from_numpy(np.stack(np.meshgrid(y, x, indexing="ij"), axis=-1).reshape(-1, 2)))
-        again = replace(weighed, design=design, values=problem.values.double(), weights=weighed.weights.double())
-        found.append(minimize_mm(again, loss, coef, max_iter=60).coef[:, 0].numpy())
-    scatter = np.cov(np.array(found).T)
-    middle = basis.design(
-        torch.from_numpy(np.stack(np.meshgrid(y[4:-4:4], x[4:-4:4], indexing="ij"), -1).reshape(-1, 2))
-    )
-    stds = [np.sqrt(np.einsum("ij,jk,ik->i", middle, covariance, middle)) for covariance in (noise[0], scatter)]
+        share = torch.from_numpy(rng.exponential(size=n_rows * n_columns)[labels].reshape(-1, 1))
+        found.append(minimize_mm(replace(exact, weights=exact.weights * share), loss, coef, max_iter=60).coef[:, 0])
+    scatter = np.cov(torch.stack(found, dim=1).numpy())
+    inner = basis.design(torch.from_numpy(points[4:-4, 4:-4].reshape(-1, 2))).numpy()
+    stds = [np.sqrt(((inner @ covariance) * inner).sum(axis=1)) for covariance in (noise[0], scatter)]
     assert np.mean(stds[0]) / np.mean(stds[1]) == pytest.approx(1, abs=0.25)
     assert np.corrcoef(*stds)[0, 1] > 0.5
 
@@ -90,3 +87,62 @@ def test_a_loss_without_curvature_has_finite_covariances(mono_frame):
     problem, basis, y, x, loss, coef = caught["given"]
     for part in covariances(replace(problem, values=torch.full_like(problem.values, 1e15)), basis, y, x, loss, coef):
         assert np.isfinite(part).all()
+
+
+def bare_sky(seed):
+    """A curved sky under normal noise, and that sky."""
+    rng = np.random.default_rng(seed)
+    y, x = np.meshgrid(np.linspace(-1, 1, 240), np.linspace(-1.5, 1.5, 360), indexing="ij")
+    tilt = rng.normal(size=4)
+    sky = 100 + 3 * np.sin(1.5 * x + tilt[0]) + 2 * np.cos(2 * y + tilt[1]) + tilt[2] * x * y + tilt[3] * y
+    return sky + rng.standard_normal(sky.shape), sky
+
+
+def test_the_standard_error_covers_two_thirds():
+    """Of the true errors of bare skies, their level included."""
+    covered = []
+    for seed in range(10):
+        image, sky = bare_sky(seed)
+        model = quick(n_control_points=36, smoothing=1e-4, alpha=1.0).fit(image)
+        background, std = model.predict(image, return_std=True)
+        covered.append(np.mean(np.abs(background - sky) <= std))
+    assert 0.5 < np.mean(covered) < 0.85, covered
+
+
+def test_the_standard_error_is_larger_where_less_is_seen(colour_frame):
+    """In the middle of a masked half it is more than twice that of the other half."""
+    mask = np.zeros(colour_frame.image.shape[:2], dtype=bool)
+    mask[:, 180:] = True
+    _, std = quick().fit(colour_frame.image, mask=mask).predict(colour_frame.image, return_std=True)
+    assert (std[60:180, 260:280].mean(axis=(0, 1)) > 2 * std[60:180, 60:120].mean(axis=(0, 1))).all()
+
+
+def test_the_standard_error_has_the_units_of_the_image(mono_frame):
+    """It scales with them, an offset does not change it, and it is flipped with the image.
+
+    But for the blocks that its residuals are summed over, which do not lie the same in the flipped image.
+    """
+    image = mono_frame.image.astype(float)
+    _, std = quick().fit(image).predict(image, return_std=True)
+    for other, expected in ((1000 * image, 1000 * std), (image + 5, std), (image[::-1], std[::-1])):
+        _, found = quick().fit(other).predict(other, return_std=True)
+        np.testing.assert_allclose(found, expected, rtol=0.15)
+
+
+def test_more_noise_is_a_larger_standard_error():
+    """In proportion, or less: some of it is what the smoothing hides of the sky."""
+    image, sky = bare_sky(0)
+    few, many = (
+        quick(n_control_points=36, smoothing=1e-4).fit(noisy).predict(noisy, return_std=True)[1]
+        for noisy in (image, sky + 4 * (image - sky))
+    )
+    assert 1.5 < np.median(many) / np.median(few) < 6
+
+
+def test_the_published_units_have_a_standard_error(mono_frame):
+    """In the stretched range as well, of the order of that of the linear fit."""
+    linear, stretched = (
+        quick(loss_scale=scale, smoothing=1e-4).fit(mono_frame.image).predict(mono_frame.image, return_std=True)[1]
+        for scale in ("noise", 0.001)
+    )
+    assert 0.2 < np.median(stretched) / np.median(linear) < 20

@@ -1,0 +1,86 @@
+"""The level of the sky among residuals."""
+
+import numpy as np
+import pytest
+from scipy.special import ndtri
+
+from skbgopt.datasets._frame import Canvas, Frame
+from skbgopt.datasets._stars import StarField, draw_stars
+from skbgopt.noise import sky_noise
+from skbgopt.objects import sky_weights
+from skbgopt.reduction import reduce_blocks
+from skbgopt.sky_level import sky_level
+
+SHAPE = (100, 150)
+EVERYWHERE = np.ones(SHAPE, dtype=bool)
+N_COEFFICIENTS = 36
+NOISE = 1e-4
+
+
+def starry(seed, stars_per_megapixel):
+    """Medians of 8 x 8 pixels of a field of stars on no sky, over their noise, shape (100, 150, 1)."""
+    rng = np.random.RandomState(seed)
+    shape = (8 * SHAPE[0], 8 * SHAPE[1])
+    pixels = NOISE * rng.standard_normal((*shape, 1))
+    pixels += draw_stars(rng, Canvas(Frame(*shape)), StarField(stars_per_megapixel), NOISE, 1)
+    values = reduce_blocks(pixels, 8, "median")
+    return values / sky_noise(values, share=0.3)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 5.0])
+def test_noise_alone_lies_where_the_loss_leaves_it(alpha):
+    """A background at the 1 / (2 + 2 alpha) quantile of normal noise is found to lie that far below the sky."""
+    below = -ndtri(1 / (2 + 2 * alpha))
+    noise = np.random.default_rng(0).standard_normal((*SHAPE, 4))
+    found = sky_level(noise + below, EVERYWHERE, alpha, N_COEFFICIENTS)
+    assert found.offset == pytest.approx([below] * 4, abs=0.08)
+    assert found.offset.max() <= below
+    assert (np.abs(found.offset - below) < 4 * found.error).all()
+
+
+@pytest.mark.parametrize("stars_per_megapixel", [1500, 5000, 15_000, 40_000])
+def test_stars_do_not_lift_the_level(stars_per_megapixel):
+    """Of what they lift the median by at most a fifth is left, from sparse fields to the Milky Way."""
+    residual = starry(1, stars_per_megapixel)
+    # As the fit masks the brighter ones.
+    sky = sky_weights(residual, EVERYWHERE) >= 0.5
+    found = sky_level(residual, sky, 5.0, N_COEFFICIENTS)
+    lift = np.median(residual[sky])
+    assert lift > 0.05
+    assert abs(found.offset[0]) < 0.2 * lift + 0.04
+    assert abs(found.offset[0]) < 3 * found.error[0]
+
+
+def test_the_level_moves_with_the_residuals():
+    """A background lower by a constant is found that much lower; the errors are the same."""
+    residual = starry(2, 5000)
+    found, lower = (sky_level(residual + shift, EVERYWHERE, 5.0, N_COEFFICIENTS) for shift in (0.0, 0.5))
+    assert lower.offset == pytest.approx(found.offset + 0.5)
+    assert lower.error == pytest.approx(found.error)
+    assert lower.unevenness == pytest.approx(found.unevenness)
+
+
+def test_only_the_sky_counts():
+    """Whatever the other pixels hold."""
+    residual, sky = starry(3, 5000), np.random.default_rng(4).random(SHAPE) < 0.7
+    spoiled = np.where(sky[:, :, None], residual, 1e6)
+    for name, value in vars(sky_level(spoiled, sky, 1.0, N_COEFFICIENTS)).items():
+        np.testing.assert_array_equal(value, getattr(sky_level(residual, sky, 1.0, N_COEFFICIENTS), name))
+
+
+def test_crowded_fields_are_less_sure():
+    """Error and unevenness grow with the number of stars, the error with fewer pixels as well."""
+    sparse, crowded = (sky_level(starry(5, n_stars), EVERYWHERE, 5.0, N_COEFFICIENTS) for n_stars in (1500, 40_000))
+    assert crowded.error[0] > 2 * sparse.error[0]
+    assert crowded.unevenness[0] > 10 * sparse.unevenness[0]
+    part = np.arange(EVERYWHERE.size).reshape(SHAPE) % 9 == 0
+    assert sky_level(starry(5, 1500), part, 5.0, N_COEFFICIENTS).error[0] > 2 * sparse.error[0]
+
+
+def test_few_pixels_tell_nothing():
+    """Then the background stays, and its error is how far below the sky it may lie."""
+    sky = np.zeros(SHAPE, dtype=bool)
+    sky[0, :20] = True
+    found = sky_level(starry(7, 5000), sky, 5.0, N_COEFFICIENTS)
+    assert found.offset.tolist() == [0.0]
+    assert found.error[0] > 1
