@@ -36,8 +36,8 @@ def held_out_score(
 ) -> float:
     """Return how well a background meets the sky of held-out blocks.
 
-    Minus the mean of `skbgopt.metrics.sky_cost` of the residuals in units of the noise: 0 is all sky, -1/4 if all of it
-    lies above the model, -1 if all of it lies below.
+    Minus the mean of sky_cost, of skbgopt.metrics, of the residuals in units of the noise: 0 is all sky, -1/4 if all
+    of it lies above the model, -1 if all of it lies below.
 
     Parameters
     ----------
