@@ -153,3 +153,23 @@ def test_nothing_is_coloured(galaxy):
     for arguments in (["--help"], ["remove", "--help"], ["remove", "galaxy.fits", *FAST]):
         result = click.testing.CliRunner().invoke(command_line, arguments, color=True)
         assert result.exit_code == 0 and "\x1b" not in result.output
+
+
+def test_json_holds_figures_and_warnings(galaxy):
+    """One object on stdout: what the fit found, and what it warned of; nothing on stderr."""
+    result = run("remove", "galaxy.fits", *FAST, "--json", "-tM", "0.25")
+    record = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert len(record["noise"]) == len(record["level_std"]) == len(record["reduced_chi2"]) == 3
+    assert 0 <= record["overshoot_fraction"] <= 1
+    assert record["excluded"]["outside the thresholds"] > 0
+    assert any("outside the thresholds" in warning for warning in record["warnings"])
+
+
+def test_warnings_are_lines_on_stderr(galaxy):
+    """Without --json each is one line, even with --quiet, and the work is done."""
+    result = run("remove", "galaxy.fits", *FAST, "--quiet", "-tM", "0.25")
+    assert result.stdout == ""
+    assert result.stderr.startswith("warning: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert Path("galaxy_bgModel.fits").exists()
