@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -16,6 +16,8 @@ from .fitting import FitSettings, FittedBackground
 from .preparation import PreparedImage
 from .stretch import MidtonesCurve
 
+# Reduced pixels that are looked at, at least.
+_PIXELS = 32768
 # Residuals beyond so many standard deviations of a reduced pixel are no noise.
 _SIGNIFICANT = 3.0
 # The fit looks wrong where less of what the user gave than this share is taken for sky,
@@ -85,6 +87,7 @@ def diagnose(
     thresholds : (float, float)
         Stretched values outside were not used.
     """
+    prepared, fitted = _thinned(prepared, fitted)
     usable = prepared.usable
     residual = (prepared.values - fitted.background) / prepared.block_noise
     sky = np.clip(residual[usable & ~fitted.objects], -_SIGNIFICANT, _SIGNIFICANT)
@@ -100,6 +103,14 @@ def diagnose(
         overshoot_fraction=float((residual[usable] < -_SIGNIFICANT).any(axis=1).mean()),
         doubts=[doubt for doubt in doubts if doubt is not None],
     )
+
+
+def _thinned(prepared: PreparedImage, fitted: FittedBackground) -> tuple[PreparedImage, FittedBackground]:
+    """Return both on every so many-th row of a large image."""
+    stride = max(1, prepared.usable.size // _PIXELS)
+    rows = slice(None, None, stride)
+    kept = replace(prepared, values=prepared.values[rows], weights=prepared.weights[rows], y=prepared.y[rows])
+    return kept, replace(fitted, objects=fitted.objects[rows], background=fitted.background[rows])
 
 
 def _too_little_sky(prepared: PreparedImage, fitted: FittedBackground) -> Warning | None:
@@ -141,9 +152,10 @@ def _blind_points(prepared: PreparedImage, fitted: FittedBackground) -> Warning 
         return None
     y, x = fitted.spline.centres.numpy().T
     rows, columns = (np.abs(axis[:, None] - at).argmin(axis=0) for axis, at in ((prepared.y, y), (prepared.x, x)))
-    side = max(1, round((usable.size / len(y)) ** 0.5))
-    seen = uniform_filter(usable.astype(np.float32), side, mode="nearest")[rows, columns]
-    n_blind = int((seen < 0.5 / side**2).sum())
+    # Windows as large as the points lie apart; rows may be fewer than columns.
+    sides = [max(1, round(length / len(y) ** 0.5)) for length in usable.shape]
+    seen = uniform_filter(usable.astype(np.float32), sides, mode="nearest")[rows, columns]
+    n_blind = int((seen < 0.5 / np.prod(sides)).sum())
     if n_blind <= _MOST_BLIND_POINTS * len(y):
         return None
     return BackgroundWarning(

@@ -40,11 +40,12 @@ from .splines import SplineBasis
 # Scores and curvatures are summed over cells, in which the functions hardly change, and the cells over blocks.
 _CELLS = 2500
 _CELLS_PER_BLOCK_SIDE = 4
-# Step, in spreads of the residuals, of the slope of the score: the loss has a cusp at each pixel, of which only
-# the mean over many has a curvature.
+# Pixels that the curvature is taken from, at least.
+_CURVATURE_PIXELS = 16384
+# Step, in spreads of the residuals, of the slope of the score.
 _SCORE_STEP = 0.5
-# Eigenvalues below this share of the largest are 0, as without noise, of which a loss has no curvature.
-_SINGULAR = 1e-15
+# The curvature is at least this share of the majoriser's; what few pixels tell of it may even be negative.
+_LOWEST_CURVATURE = 0.1
 # A block has no larger share than this in what is known of a direction.
 _LARGEST_SHARE = 0.9
 # As in the solver, where a function that no weighted pixel sees is kept at rest.
@@ -89,10 +90,10 @@ class _Cells:
         n_places = _CELLS_PER_BLOCK_SIDE**2
         return cls(design.reshape(-1, n_places, basis.n_functions), (block * n_places + place).ravel())
 
-    def sums(self, values: np.ndarray) -> np.ndarray:
-        """Return the sums over each cell of values of the pixels, shape (n_blocks, n_cells_a_block)."""
+    def sums(self, values: np.ndarray, chosen: slice = slice(None)) -> np.ndarray:
+        """Return the sums over each cell of values of the chosen pixels, shape (n_blocks, n_cells_a_block)."""
         n_blocks, n_places, _ = self.design.shape
-        return np.bincount(self.of_pixel, values, n_blocks * n_places).reshape(n_blocks, n_places)
+        return np.bincount(self.of_pixel[chosen], values, n_blocks * n_places).reshape(n_blocks, n_places)
 
 
 def covariances(
@@ -116,12 +117,15 @@ def covariances(
     noise, bias : ndarray of shape (n_channels, n_functions, n_functions)
     """
     cells = _Cells.of(basis, y, x)
-    score, curvature = _score_and_curvature(problem, loss, problem.design @ coef.to(problem.values))
     bending = 2 * problem.penalty * basis.energies.cpu().numpy()
-    parts = [
-        _covariances(cells, cells.sums(score[:, c]), cells.sums(curvature[:, c]), bending, coef[:, c].cpu().numpy())
-        for c in range(coef.shape[1])
-    ]
+    model = problem.design @ coef.to(problem.values)
+    score = loss.majorise(problem.values, model, problem.shares)[1].downhill.cpu().numpy()
+    thinned = slice(None, None, max(1, len(score) // _CURVATURE_PIXELS))
+    curvatures = _curvatures(problem.values[thinned], model[thinned], problem.weights[thinned], loss)
+    parts = []
+    for c, of_channel in enumerate(coef.cpu().numpy().T):
+        curvature, highest = (cells.sums(part[:, c], thinned) for part in curvatures)
+        parts.append(_covariances(cells.design, cells.sums(score[:, c]), curvature, highest, bending, of_channel))
     noise, bias = (np.stack(part) for part in zip(*parts, strict=True))
     return noise, bias
 
@@ -147,37 +151,53 @@ def error_coefficients(basis: SplineBasis, covariance: np.ndarray, everywhere: n
     return np.concatenate([plain @ _roots(covariance), constant], axis=2)
 
 
-def _score_and_curvature(problem: MMProblem, loss: BackgroundLoss, model: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return minus the slope of the loss at each pixel and channel, and its mean curvature around there."""
-    values, shares = problem.values, Shares.of(problem.weights)
+def _curvatures(values: Tensor, model: Tensor, weights: Tensor, loss: BackgroundLoss) -> tuple[np.ndarray, np.ndarray]:
+    """Return the curvature of the loss around the model at each pixel and channel, and that of the majoriser.
 
-    def score(of_model: Tensor) -> np.ndarray:
-        return loss.majorise(values, of_model, shares)[1].downhill.cpu().numpy().astype(float)
-
-    residual = torch.where(problem.weights > 0, values - model, torch.nan)
+    The loss has a cusp at each pixel: only the mean over many has a curvature, which is the majoriser's or less.
+    """
+    shares = Shares.of(weights)
+    residual = torch.where(weights > 0, values - model, torch.nan)
     middle = residual.nanmedian(dim=0).values
     spread = (residual - middle).abs().nanmedian(dim=0).values
     step = (_SCORE_STEP * spread).clamp_min(1e-6 * loss.eps)
-    curvature = (score(model - step) - score(model + step)) / (2 * step.cpu().numpy())
-    return score(model), curvature
+    below, here, above = (loss.majorise(values, at, shares)[1] for at in (model - step, model, model + step))
+    curvature = (below.downhill - above.downhill) / (2 * step)
+    return curvature.cpu().numpy(), here.curvature.cpu().numpy()
 
 
 def _covariances(
-    cells: _Cells, score: np.ndarray, curvature: np.ndarray, bending: np.ndarray, coef: np.ndarray
+    design: np.ndarray,
+    score: np.ndarray,
+    curvature: np.ndarray,
+    highest_curvature: np.ndarray,
+    bending: np.ndarray,
+    coef: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return both covariances of the coefficients of a channel."""
-    design = cells.design.reshape(-1, len(coef))
-    hessian = (design * curvature.reshape(-1, 1)).T @ design
-    ridge = _RIDGE * hessian.diagonal().mean()
-    penalty = np.diag(bending + ridge)
-    root = _root_of_inverse(hessian + penalty)
+    """Return both covariances of the coefficients of a channel, from what the cells of each block sum up to."""
+    hessian, highest = (_gram(design, part) for part in (curvature, highest_curvature))
+    penalty = np.diag(bending + _RIDGE * highest.diagonal().mean())
+    root = _inverse_root(hessian + penalty, highest + penalty)
     inverse = root @ root.T
-    scores = _block_scores(cells.design @ root, score, curvature)
+    scores = _block_scores(design @ root, score, curvature)
     # The variance of the prior under which so many coefficients come out with this price of bending.
     bent = bending > 0
-    free = float((inverse @ hessian).diagonal()[bent].sum())
+    free = float((1 - (inverse @ penalty).diagonal())[bent].sum())
     prior = float(bending @ coef**2) / free if free > 0 else 0.0
     return root @ (scores.T @ scores) @ root.T, prior * inverse @ penalty @ inverse
+
+
+def _gram(design: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    functions = design.reshape(-1, design.shape[-1])
+    return (functions * weights.reshape(-1, 1)).T @ functions
+
+
+def _inverse_root(matrix: np.ndarray, highest: np.ndarray) -> np.ndarray:
+    """Return R with R R' = the inverse of a matrix, which is raised to at least a share of another."""
+    triangle = np.linalg.cholesky(highest)
+    relative = np.linalg.solve(triangle, np.linalg.solve(triangle, matrix).T)
+    values, vectors = np.linalg.eigh(relative)
+    return np.linalg.solve(triangle.T, vectors) / np.sqrt(np.maximum(values, _LOWEST_CURVATURE))
 
 
 def _block_scores(design: np.ndarray, score: np.ndarray, curvature: np.ndarray) -> np.ndarray:
@@ -198,16 +218,6 @@ def _block_scores(design: np.ndarray, score: np.ndarray, curvature: np.ndarray) 
     turned = turn.swapaxes(1, 2) @ (triangle @ score[:, :, None])
     turned /= np.sqrt(1 - np.minimum(shares, _LARGEST_SHARE))[:, :, None]
     return (span @ turn @ turned)[:, :, 0]
-
-
-def _root_of_inverse(matrix: np.ndarray) -> np.ndarray:
-    """Return R with R R' = the inverse of a symmetric matrix; directions of which it says nothing become 0."""
-    diagonal = np.abs(matrix.diagonal())
-    # Scaled first, since prices of bending differ by many orders of magnitude.
-    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1))
-    values, vectors = np.linalg.eigh(matrix / scale[:, None] / scale)
-    known = values > _SINGULAR * values.max()
-    return vectors[:, known] / np.sqrt(values[known]) / scale[:, None]
 
 
 def _roots(covariance: np.ndarray) -> np.ndarray:

@@ -279,3 +279,12 @@ def test_the_log_is_not_appended_to_other_files(galaxy, name):
     result = run("remove", "galaxy.fits", *FAST, "--log-file", name, code=2)
     assert result.stderr == f"skbgopt: --log-file {name} is no text and is not appended to: give another name.\n"
     assert Path(name).read_bytes() == before
+
+
+def test_json_holds_the_figures_of_the_fit(galaxy):
+    """And its warnings, in one object on stdout."""
+    record = json.loads(run("remove", "galaxy.fits", *FAST, "--json", "-tM", "0.25").stdout)
+    assert len(record["noise"]) == len(record["level_std"]) == len(record["reduced_chi2"]) == 3
+    assert 0 <= record["overshoot_fraction"] <= 1
+    assert record["excluded"]["outside the thresholds"] > 0
+    assert any("outside the thresholds" in warning for warning in record["warnings"])
