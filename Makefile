@@ -26,7 +26,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/skbgopt demo $(if $(IMAGE),"$(IMAGE)") --output-dir $(DEMO_DIR)
+	$(BIN)/skbgopt demo $(if $(IMAGE),"$(IMAGE)") --output-dir $(DEMO_DIR) --overwrite
 
 test: lint test-fast
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,42 +36,47 @@ Examples:
 @click.command(cls=SentenceCommand, epilog=_EPILOG)
 @click.argument("image", required=False, type=click.Path(path_type=Path))
 @click.option("--output-dir", default="demo", show_default=True, type=click.Path(path_type=Path), help="For all files.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @message_options
-def demo(image: Path | None, output_dir: Path, quiet: bool, verbose: bool, **_) -> None:
+def demo(image: Path | None, output_dir: Path, overwrite: bool, quiet: bool, verbose: bool, **_) -> None:
     """Remove the background of IMAGE, or of a made frame with known truth, and draw before and after."""
+    from skbgopt.cli._outputs import check_targets, split_suffix
+
     say = speaker(quiet)
+    picture = output_dir / f"{split_suffix(image)[0] if image else 'frame'}_before_model_after.png"
+    frames = [] if image else [output_dir / f"frame{suffix}" for suffix in (".fits", ".xisf")]
+    check_targets([*frames, picture], [image] if image else [], overwrite=overwrite)
+
+    def remove(path: Path) -> Removal:
+        from skbgopt.cli._run import Job, run_removal
+
+        say(f"\nskbgopt remove {path} {output_dir}")
+        return run_removal(Job(path, output_dir, overwrite=overwrite, verbose=verbose), say)
+
     if image is None:
-        _made_frame(output_dir, verbose, say)
+        _made_frame(frames, picture, remove, say)
     else:
-        removal = _remove(image, output_dir, verbose, say)
-        _draw(removal, output_dir, _name(image), say)
+        removal = remove(image)
+        _draw(removal, picture, say)
         say(f"{image}: {removal.seconds:.1f} seconds.")
 
 
-def _made_frame(output_dir: Path, verbose: bool, say: Say) -> None:
+def _made_frame(paths: list[Path], picture: Path, remove: Callable[[Path], Removal], say: Say) -> None:
     from skbgopt.datasets import make_sky_image
     from skbgopt.io import write_image
 
     say(f"Making a frame of {_SHAPE[0]} x {_SHAPE[1]} pixels: {_KIND}, seed {_SEED}.")
     frame = make_sky_image(_KIND, shape=_SHAPE, random_state=_SEED)
-    output_dir.mkdir(parents=True, exist_ok=True)
+    picture.parent.mkdir(parents=True, exist_ok=True)
     lines = []
-    for suffix in (".fits", ".xisf"):
-        path = output_dir / f"frame{suffix}"
+    for path in paths:
         write_image(path, frame.image, overwrite=True, history=["made by skbgopt demo"])
-        removal = _remove(path, output_dir, verbose, say)
+        removal = remove(path)
         lines.append(_result(path, removal, frame))
-    _draw(removal, output_dir, "frame", say, mask=frame.mask)
+    _draw(removal, picture, say, mask=frame.mask)
     say()
     for line in lines:
         say(line)
-
-
-def _remove(path: Path, output_dir: Path, verbose: bool, say: Say) -> Removal:
-    from skbgopt.cli._run import Job, run_removal
-
-    say(f"\nskbgopt remove {path} {output_dir} --overwrite")
-    return run_removal(Job(path, output_dir, overwrite=True, verbose=verbose), say)
 
 
 def _result(path: Path, removal: Removal, frame: Bunch) -> str:
@@ -86,15 +92,9 @@ def _result(path: Path, removal: Removal, frame: Bunch) -> str:
     )
 
 
-def _draw(removal: Removal, output_dir: Path, name: str, say: Say, mask=None) -> None:
+def _draw(removal: Removal, picture: Path, say: Say, mask=None) -> None:
     from skbgopt.cli._preview import save_figure
     from skbgopt.plotting import BackgroundDisplay
 
     display = BackgroundDisplay(removal.image, removal.background, removal.corrected, mask=mask).plot()
-    save_figure(display.figure_, output_dir / f"{name}_before_model_after.png", say)
-
-
-def _name(path: Path) -> str:
-    from skbgopt.cli._outputs import split_suffix
-
-    return split_suffix(path)[0]
+    save_figure(display.figure_, picture, say)

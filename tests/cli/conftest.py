@@ -3,6 +3,7 @@
 import pytest
 
 from skbgopt import make_sky_image, write_image
+from tests.cli.command import make_lights
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -35,3 +36,15 @@ def galaxy(folder, frame):
     """The frame as ``galaxy.fits`` in the current directory."""
     write_image(folder / "galaxy.fits", frame.image, cards={"OBJECT": "M 31"})
     return frame
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """A small grey frame."""
+    return make_sky_image("ha", shape=(80, 120), random_state=0).image
+
+
+@pytest.fixture
+def lights(folder, pixels):
+    """Four frames, each of its own brightness, in the directory ``lights``."""
+    return make_lights(folder, pixels, 4)

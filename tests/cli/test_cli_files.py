@@ -292,12 +292,22 @@ def test_demo_on_a_made_frame(folder, monkeypatch):
 
 
 def test_demo_on_the_users_image(galaxy):
-    """`skbgopt demo IMAGE` works on a user's file, and again."""
-    for _ in range(2):
-        assert run("demo", "galaxy.fits", "--output-dir", "pictures", "--quiet").output == ""
+    """`skbgopt demo IMAGE` works on a user's file, and again only if that is allowed."""
+    for again in ([], ["--overwrite"]):
+        assert run("demo", "galaxy.fits", "--output-dir", "pictures", "--quiet", *again).output == ""
     assert names("pictures") == sorted(
         ["galaxy_before_model_after.png"] + [pattern.format("galaxy", "fits") for pattern in OUTPUTS]
     )
+
+
+@pytest.mark.parametrize("name", ["frame.xisf", "frame_before_model_after.png", "frame_bgModel.fits"])
+def test_demo_replaces_no_file_of_the_users(folder, monkeypatch, name):
+    """What has the name of one of its own is named, and stays."""
+    monkeypatch.setattr("skbgopt.cli._demo._SHAPE", (160, 240))
+    Path(name).write_text("mine")
+    result = run("demo", "--output-dir", ".", "--quiet", code=2)
+    assert result.stderr == f"skbgopt: The output {name} exists: pass --overwrite to replace it.\n"
+    assert Path(name).read_text() == "mine"
 
 
 @pytest.mark.parametrize("suffix", [".fits", ".xisf", ".tif"])

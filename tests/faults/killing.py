@@ -28,14 +28,14 @@ ROLES = ("bgModel", "bgSubtracted")
 Start = Callable[[list[str]], int]
 
 
-def spawned(arguments: list[str], stderr: str = os.devnull) -> int:
-    """Start the command as a user does; what it complains of goes to a file."""
-    opening = (os.POSIX_SPAWN_OPEN, 2, stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+def spawned(arguments: list[str], stderr: str | None = None) -> int:
+    """Start the command as a user does; its complaints may go to a file."""
+    to_file = [] if stderr is None else [(os.POSIX_SPAWN_OPEN, 2, stderr, os.O_WRONLY | os.O_CREAT, 0o600)]
     return os.posix_spawn(
         sys.executable,
         [sys.executable, "-c", "from skbgopt.cli import main; main()", *arguments],
         {**os.environ, "OMP_NUM_THREADS": "1"},
-        file_actions=[opening],
+        file_actions=to_file,
         setsid=True,
     )
 
