@@ -1,6 +1,7 @@
 """How the documentation is built: ``make docs``, or without running the gallery ``sphinx-build -t quick docs OUT``."""
 
 import sys
+import warnings
 from pathlib import Path
 
 import skbgopt
@@ -39,6 +40,8 @@ sphinx_gallery_conf = {
     "min_reported_time": 1,
     "show_memory": False,
 }
+# Some examples show what goes wrong; what the library says of it would be printed with paths of this machine.
+warnings.simplefilter("ignore")
 suppress_warnings = ["image.not_readable"] if quick else []
 
 # Markdown: formulas between dollars, headings as targets of links.

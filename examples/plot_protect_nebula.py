@@ -52,7 +52,7 @@ for (name, model), (above, below) in zip(models.items(), panels.T, strict=True):
     drawn = below.imshow(error - np.median(error[sky]), cmap="RdBu_r", vmin=-6, vmax=6)
 for axes in panels.flat:
     axes.set_axis_off()
-figure.colorbar(drawn, ax=panels[1], label="model above the true sky,\nnoise of a pixel", shrink=0.9)
+figure.colorbar(drawn, ax=panels, label="model above the true sky, in noise of a pixel", pad=0.01)
 plt.show()
 
 # %%

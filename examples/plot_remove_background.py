@@ -22,4 +22,4 @@ print(f"gradient left: {gradient_left(background, frame.background, frame.mask):
 
 # %%
 # The image without its background is ``model.transform(frame.image)``, which the display takes for itself.
-display = BackgroundDisplay.from_estimator(model, frame.image)
+BackgroundDisplay.from_estimator(model, frame.image).figure_

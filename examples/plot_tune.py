@@ -28,7 +28,8 @@ for name, value in search.best_params_.items():
 SearchDisplay.from_estimator(search, frame.image).figure_
 
 # %%
-# Is held-out sky a good judge? It is what the search sees; the gradient left is what only a made frame knows.
+# Is held-out sky a good judge? It is what the search sees; the gradient left is what only a made frame knows. Bad
+# settings are told from good ones; which of the good ones is best, the sky alone cannot always say.
 trials = [trial for trial in search.study_.trials if trial.state.name == "COMPLETE"]
 models = [BackgroundSplineRegressor(**trial.params).fit(frame.image) for trial in trials]
 left = [gradient_left(model.predict(frame.image), frame.background, frame.mask) for model in models]
