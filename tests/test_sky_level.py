@@ -40,15 +40,19 @@ def test_noise_alone_lies_where_the_loss_leaves_it(alpha):
 
 @pytest.mark.parametrize("stars_per_megapixel", [1500, 5000, 15_000, 40_000])
 def test_stars_do_not_lift_the_level(stars_per_megapixel):
-    """Of what they lift the median by at most a fifth is left, from sparse fields to the Milky Way."""
-    residual = starry(1, stars_per_megapixel)
-    # As the fit masks the brighter ones.
-    sky = sky_weights(residual, EVERYWHERE) >= 0.5
-    found = sky_level(residual, sky, 5.0, N_COEFFICIENTS)
-    lift = np.median(residual[sky])
-    assert lift > 0.05
-    assert abs(found.offset[0]) < 0.2 * lift + 0.04
-    assert abs(found.offset[0]) < 3 * found.error[0]
+    """Of what they lift the median by at most a fifth is left on average, from sparse fields to the Milky Way."""
+    offsets, errors, lifts = [], [], []
+    for seed in range(8):
+        residual = starry(seed, stars_per_megapixel)
+        # As the fit masks the brighter ones.
+        sky = sky_weights(residual, EVERYWHERE) >= 0.5
+        found = sky_level(residual, sky, 5.0, N_COEFFICIENTS)
+        offsets.append(found.offset[0])
+        errors.append(found.error[0])
+        lifts.append(np.median(residual[sky]))
+    assert np.mean(lifts) > 0.05
+    assert abs(np.mean(offsets)) < 0.2 * np.mean(lifts) + 0.03
+    assert np.sqrt(np.mean(np.square(offsets) / np.square(errors))) < 2
 
 
 def test_the_level_moves_with_the_residuals():

@@ -38,6 +38,7 @@ def test_polynomials_in_the_null_space_are_reproduced(samples, order, extra, see
 
 
 @given(st.integers(1, 4), st.integers(5, 12), seeds)
+@examples(12)
 def test_values_at_the_control_points_as_the_smoothing_goes_to_0(order, n_points, seed):
     """Samples of a spline through values at the control points: without smoothing the fit has these values there."""
     low, high = -np.ones(2), np.ones(2)
@@ -47,7 +48,7 @@ def test_values_at_the_control_points_as_the_smoothing_goes_to_0(order, n_points
     X = np.vstack([generator(seed).uniform(-1, 1, (150, 2)), [low, high]])
     y = spline(torch.from_numpy(X)).numpy()[:, 0]
     errors = []
-    for smoothing in (1.0, 1e-6, 0.0):
+    for smoothing in (1.0, 0.0):
         model = quick(n_control_points=n_points, order=order, smoothing=smoothing, max_iter=1000, tol=0).fit(X, y)
         np.testing.assert_allclose(model.control_points_, centres, atol=1e-12)
         errors.append(np.abs(model.predict(centres) - values[:, 0].numpy()).max() / np.ptp(values.numpy()))
