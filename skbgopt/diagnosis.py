@@ -109,8 +109,7 @@ def _thinned(prepared: PreparedImage, fitted: FittedBackground) -> tuple[Prepare
     """Return both on every so many-th row of a large image."""
     stride = max(1, prepared.usable.size // _PIXELS)
     rows = slice(None, None, stride)
-    kept = replace(prepared, values=prepared.values[rows], weights=prepared.weights[rows], y=prepared.y[rows])
-    return kept, replace(fitted, objects=fitted.objects[rows], background=fitted.background[rows])
+    return prepared.every(stride, 1), replace(fitted, objects=fitted.objects[rows], background=fitted.background[rows])
 
 
 def _too_little_sky(prepared: PreparedImage, fitted: FittedBackground) -> Warning | None:

@@ -88,6 +88,11 @@ class PreparedImage:
         excluded = {**self.excluded, "outside the thresholds": round(float(outside.sum() * block_pixels))}
         return replace(self, weights=weights, excluded=excluded)
 
+    def every(self, rows: int, columns: int) -> PreparedImage:
+        """Return the same with every so many-th row and column of blocks alone."""
+        kept = slice(None, None, rows), slice(None, None, columns)
+        return replace(self, values=self.values[kept], weights=self.weights[kept], y=self.y[kept[0]], x=self.x[kept[1]])
+
     def describe_excluded(self) -> str:
         """Return the reasons and pixel numbers as words for an error message."""
         total = self.frame.height * self.frame.width

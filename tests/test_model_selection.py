@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
-from skbgopt.model_selection import ImageBlockKFold, cross_val_score_image, held_out_score
+from skbgopt.model_selection import ImageBlockKFold, _held_out, cross_val_score_image, held_out_score
 from tests.shared import lower_half, quick
 
 pytestmark = pytest.mark.usefixtures("quick_reference")
@@ -169,6 +169,26 @@ def test_what_is_held_out_is_not_fitted(image):
     for given in (image, other):
         cross_val_score_image(quick(), given, cv=[(~test, test)], scoring=keep)
     np.testing.assert_allclose(seen[0], seen[1], rtol=1e-2)
+
+
+def test_trials_see_some_of_the_blocks_of_a_large_image(image, monkeypatch):
+    """Every so many-th, at their places; what is fitted in the end is all of them."""
+    monkeypatch.setattr(_held_out, "_TRIAL_PIXELS", 100)
+    preparations = _held_out.Preparations(image, None, None)
+    model = quick()
+    whole, seen = (preparations.prepare(model, thinned=thinned) for thinned in (False, True))
+    expected = model.prepare(image)
+    np.testing.assert_array_equal(whole.values, expected.values)
+    np.testing.assert_array_equal(whole.weights, expected.weights)
+    stride = round((whole.usable.size / 100) ** 0.5)
+    assert stride > 1
+    np.testing.assert_array_equal(seen.values, whole.values[::stride, ::stride])
+    fitted = model.fit(image)
+    np.testing.assert_allclose(
+        _held_out.background_on_grid(fitted, seen),
+        _held_out.background_on_grid(fitted, whole)[::stride, ::stride],
+        rtol=1e-3,
+    )
 
 
 def test_masked_pixels_count_nowhere(image):

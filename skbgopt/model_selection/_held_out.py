@@ -19,6 +19,9 @@ from ..preparation import PreparedImage, prepare_image, sample_tiles, tile_sampl
 from ..stretch import MidtonesCurve
 from ._block_kfold import check_cv
 
+# Trials see no more reduced pixels than about so many: every other row and column of a large image, or fewer, tell as
+# much of a sky that is smooth.
+_TRIAL_PIXELS = 1 << 16
 # Side of the blocks that are judged, and of so many along the shorter side at least.
 _FACTOR = 8
 _LEAST_BLOCKS = 16
@@ -72,8 +75,13 @@ class Preparations:
         self._given = X, mask, sample_weight
         self._kept: dict[Hashable, Any] = {}
 
-    def prepare(self, estimator, thresholds: bool = True) -> PreparedImage:
-        """Return what ``estimator.prepare`` returns, with or without its thresholds applied."""
+    def prepare(self, estimator, thinned: bool = False) -> PreparedImage:
+        """Return what ``estimator.prepare`` returns, or what a trial sees of it."""
+        prepared = self.within_no_thresholds(estimator, thinned)
+        return prepared.within_thresholds(estimator.threshold_min, estimator.threshold_max)
+
+    def within_no_thresholds(self, estimator, thinned: bool = False) -> PreparedImage:
+        """Return the same before any threshold is applied."""
         estimator._validate_params()
         missing, factor, func = estimator.missing_values, estimator.downscale_factor, estimator.downscale_func
         selection = self._once(
@@ -85,10 +93,10 @@ class Preparations:
         )
         # The quantile moves nothing but the curve.
         samples = self._once((missing, "samples"), lambda: tile_samples(sample_tiles(selection)))
-        prepared = replace(reduced, curve=MidtonesCurve.from_samples(samples, estimator.quantile))
-        if not thresholds:
-            return prepared
-        return prepared.within_thresholds(estimator.threshold_min, estimator.threshold_max)
+        if thinned:
+            stride = max(1, round((reduced.usable.size / _TRIAL_PIXELS) ** 0.5))
+            reduced = reduced.every(stride, stride)
+        return replace(reduced, curve=MidtonesCurve.from_samples(samples, estimator.quantile))
 
     def _once(self, key: Hashable, compute: Callable[[], Value]) -> Value:
         if key not in self._kept:
@@ -126,7 +134,7 @@ class HeldOutImage:
         """Fit the estimator without a fold and return its score there."""
         start = time.perf_counter()
         train, test = self.folds[fold]
-        prepared = self.preparations.prepare(estimator)
+        prepared = self.preparations.prepare(estimator, thinned=True)
         fitted_pixels = _resized(train, prepared.usable.shape)[:, :, None]
         fitted = estimator.fit_prepared(replace(prepared, weights=np.where(fitted_pixels, prepared.weights, 0)))
         between = time.perf_counter()
@@ -148,7 +156,7 @@ class HeldOutImage:
 
         The light is what lies above the reference background in the reference mask of the objects.
         """
-        fitted = estimator.fit_prepared(self.preparations.prepare(estimator))
+        fitted = estimator.fit_prepared(self.preparations.prepare(estimator, thinned=True))
         weights = np.where(self.objects[:, :, None], self.grid.weights, 0) / self.grid.block_noise
         light = np.maximum(self.grid.values - background_on_grid(self.reference, self.grid), 0)
         left = np.maximum(self.grid.values - background_on_grid(fitted, self.grid), 0)
@@ -173,8 +181,8 @@ def hold_out_blocks(estimator, X, mask, sample_weight, cv) -> HeldOutImage:
     """
     preparations = Preparations(X, mask, sample_weight)
     reference = reference_estimator(estimator, image_shape(X))
-    everything = preparations.prepare(reference, thresholds=False)
-    grid = preparations.prepare(reference)
+    everything = preparations.within_no_thresholds(reference, thinned=True)
+    grid = preparations.prepare(reference, thinned=True)
     n_usable = int(grid.usable.sum())
     reference.n_control_points = min(reference.n_control_points, max(1, n_usable // _BLOCKS_PER_POINT))
     reference.fit_prepared(grid)

@@ -98,7 +98,7 @@ class BackgroundObjective:
             if fitted.get_params() != self.estimator.get_params():
                 estimator = clone(self.estimator)
                 try:
-                    fitted = estimator.fit_prepared(image.preparations.prepare(estimator))
+                    fitted = estimator.fit_prepared(image.preparations.prepare(estimator, thinned=True))
                 except FIT_ERRORS:
                     return None
             chosen.append(fitted.smoothing_)
