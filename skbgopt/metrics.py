@@ -12,8 +12,8 @@ from .reduction import block_fractions, reduce_blocks
 # Block side of `sky_loss`; residuals, in sigma of such a block, that still count as sky half and half; and what the
 # light of an object costs. Fixed, so that any two settings can be compared.
 _FACTOR = 8
-_SKY_SIGMAS = 3.0
-_OBJECT_COST = 0.25
+_SKY_SIGMAS = 4.5
+_OBJECT_COST = 0.1
 
 
 def gradient_left(background, truth, mask=None) -> float:
@@ -66,7 +66,7 @@ def background_r2(selection: PixelSelection, background: np.ndarray, truth: np.n
 def sky_cost(sigmas: np.ndarray) -> np.ndarray:
     """Return what residuals cost in a model of the sky, in units of the noise: from 0 (sky) to 1.
 
-    1 - exp(-(r / 3)**2 / 2) where the model lies above the value, which nothing in the sky explains, and a quarter of
+    1 - exp(-(r / 4.5)**2 / 2) where the model lies above the value, which nothing in the sky explains, and a tenth of
     it where it lies below: there may be an object, and that costs the same however bright it is, so that a model gains
     nothing by following it half the way.
     """

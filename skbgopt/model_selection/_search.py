@@ -22,7 +22,7 @@ from ..each_image import EachImage
 from ._objective import FIT_ERRORS, BackgroundObjective, is_several, make_objective
 from ._space import PUBLISHED
 from ._storage import explained, open_storage
-from ._study import SeededTPE, finished_trials, log_lines, param_importances, results_table
+from ._study import OWN, SeededTPE, chosen_trial, finished_trials, log_lines, param_importances, results_table
 
 # Trials that are judged whole before others are cut short by comparison with them.
 _UNPRUNED_TRIALS = 8
@@ -41,7 +41,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
 
     Each trial fits the image without some large blocks and is judged by `held_out_score` on the sky of those; see
     `cross_val_score_image`. The image is read and reduced once, so that a trial costs a few small fits. The estimator's
-    own setting and the published one are tried first.
+    own setting and the published one are tried first, and what is chosen is the best of those that beat the own one in
+    every fold: of many scores the best is partly luck, and a search must not make worse what was good.
 
     Parameters
     ----------
@@ -91,6 +92,7 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         Minimises the held-out loss, minus the score. Trials hold their ``"folds"`` (score, seconds of the fit and of
         the score) and the ``"error"`` of a failed fit as user attributes.
     best_params_ : dict
+        Of the best trial that beats the estimator's own setting in every fold, or that setting.
     best_score_ : float
         Mean over the folds, from -1 to 0.
     best_index_ : int
@@ -242,8 +244,10 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         n_missing = self.n_trials - len(finished_trials(study))
         if n_missing <= 0:
             return
-        for point in objective.starting_points(PUBLISHED):
-            study.enqueue_trial(point, skip_if_exists=True)
+        own, published = objective.starting_points(PUBLISHED)
+        is_whole = own.keys() == objective.distributions.keys()
+        study.enqueue_trial(own, user_attrs={OWN: True} if is_whole else None, skip_if_exists=True)
+        study.enqueue_trial(published, skip_if_exists=True)
 
         def stop_with_others(study, trial):
             if len(finished_trials(study)) >= self.n_trials:
@@ -264,12 +268,12 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         trials = finished_trials(self.study_)
         if all(trial.state.name != "COMPLETE" for trial in trials):
             raise ValueError(_why_none(trials))
-        best = self.study_.best_trial
+        best = chosen_trial(self.study_)
         self.n_splits_ = objective.n_folds
         self.cv_results_ = results_table(trials, self.n_splits_)
         self.best_index_ = [trial.number for trial in trials].index(best.number)
         self.best_params_ = best.params
-        self.best_score_ = -self.study_.best_value
+        self.best_score_ = -best.values[0]
 
     def _refit(self, objective: BackgroundObjective, X, mask, sample_weight) -> None:
         start = time.perf_counter()

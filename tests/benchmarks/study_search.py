@@ -2,20 +2,23 @@
 
 python tests/benchmarks/study_search.py draw --seeds 0 1 2 --directory drawn
 python tests/benchmarks/study_search.py table drawn
+python tests/benchmarks/study_search.py verdict --seeds 20 21 22
 
 `draw` fits each setting to a frame, whole and without each fold, and keeps its true error with the residuals of the
 held-out blocks. `table` compares scores of those residuals: rank correlation with the true error, and the regret, the
-error of the setting that a score picks over that of the best setting drawn.
+error of the setting that a score picks over that of the best setting drawn. `verdict` runs whole searches on other
+frames and compares what they leave with the default, the published defaults and the best of all settings tried.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -28,12 +31,15 @@ from scipy.stats import spearmanr
 from sklearn.base import clone
 
 from skbgopt import BackgroundSplineRegressor, make_sky_image
+from skbgopt.cli._options import PRESETS
 from skbgopt.datasets import SKY_KINDS
 from skbgopt.diagnosis import without_warnings
-from skbgopt.metrics import gradient_left, sky_cost
+from skbgopt.metrics import gradient_left
+from skbgopt.model_selection import BackgroundSearchCV
 from skbgopt.model_selection._held_out import background_on_grid
 from skbgopt.model_selection._objective import FIT_ERRORS, make_objective
 from skbgopt.model_selection._space import DEFAULT_SPACE, PUBLISHED
+from skbgopt.model_selection._study import finished_trials
 from skbgopt.reduction import reduce_blocks
 
 # Residuals beyond are kept as this many sigmas.
@@ -127,116 +133,141 @@ def _judge(estimator, held_out, truth: np.ndarray) -> tuple[float, float, np.nda
     return gradient_left(background, truth, ~grid.usable), float(roughness), clipped
 
 
-Cost = Callable[[np.ndarray], np.ndarray]
-
-
 def fit_loss(sigmas: np.ndarray) -> np.ndarray:
     """Return the loss of the fit, of scale 2 and alpha 5, over the channels of each pixel."""
     return np.log(2 + (np.abs(sigmas) + 10 * np.maximum(-sigmas, 0)).mean(axis=-1, keepdims=True))
 
 
-COSTS: dict[str, Cost] = {
-    "loss of the fit": fit_loss,
-    "absolute residual": np.abs,
-    "beyond 3 sigma": lambda r: np.abs(r) > 3,
-    "saturating": lambda r: -np.expm1(-0.5 * (r / 3) ** 2),
-    "saturating, objects 1/4": sky_cost,
-    "saturating at 6, objects 1/4": lambda r: sky_cost(r / 2),
-    "saturating at 1.5, objects 1/4": lambda r: sky_cost(2 * r),
-}
+def saturating(scale: float, object_cost: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a cost from 0 to 1 of residuals in sigmas, so much less where the model lies below the image."""
+
+    def cost(sigmas: np.ndarray) -> np.ndarray:
+        return np.where(sigmas < 0, 1, object_cost) * -np.expm1(-0.5 * (sigmas / scale) ** 2)
+
+    return cost
+
+
+# Name, side of the windows that residuals are averaged over, cost of a residual in sigmas.
+SCORES: list[tuple[str, int, Callable[[np.ndarray], np.ndarray]]] = [
+    ("loss of the fit", 1, fit_loss),
+    ("loss of the fit", 5, fit_loss),
+    ("absolute residual", 1, np.abs),
+    ("share beyond 3 sigma", 1, lambda sigmas: (np.abs(sigmas) > 3).astype(float)),
+    *(
+        (f"saturating at {scale:g}, objects {cost:g}", window, saturating(scale, cost))
+        for scale, cost, window in product((2, 3, 4.5, 6), (0.05, 0.1, 0.25, 1), (1, 3, 5, 9))
+    ),
+]
 
 
 def averaged(residuals: np.ndarray, weights: np.ndarray, window: int) -> np.ndarray:
     """Return averages over windows, in sigmas of such averages of independent noise."""
     share = uniform_filter(weights, window, mode="constant")[:, :, None]
-    total = np.stack(
-        [uniform_filter(part, (window, window, 0), mode="constant") for part in residuals * weights[:, :, None]]
-    )
+    weighted = residuals * weights[:, :, None]
+    total = np.stack([uniform_filter(part, (window, window, 1), mode="constant") for part in weighted])
     return total / np.maximum(share, 1e-9) * window
 
 
-def by_block(drawn: Drawn, cost: np.ndarray, where: np.ndarray, n_short: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean cost in each block of an image with so many along the shorter side, and its weight."""
-    n_rows, n_columns = where.shape
-    row = np.arange(n_rows) * n_short // n_rows
-    column = np.arange(n_columns) * (n_short * n_columns // n_rows) // n_columns
-    label = (row[:, None] * (column.max() + 1) + column).ravel()
-    weights = np.where(where, drawn.weights, 0).ravel()
-    total = np.bincount(label, weights)
-    sums = np.stack([np.bincount(label, weights * part.mean(axis=-1).ravel()) for part in cost])
-    seen = total > 0
-    return sums[:, seen] / total[seen], total[seen] / total.sum()
-
-
-def pick(by_block_cost: np.ndarray, weight: np.ndarray, roughness: np.ndarray, standard_errors: float | None) -> int:
-    """Return the setting of least cost, or the smoothest within so many standard errors of it."""
-    cost = by_block_cost @ weight
+def picks(folds: np.ndarray, roughness: np.ndarray) -> dict[str, int]:
+    """Return the setting that each rule takes; its costs are of shape (n_settings, n_folds), the own setting first."""
+    cost = folds.mean(axis=1)
     best = int(np.argmin(cost))
-    if standard_errors is None:
-        return best
-    difference = by_block_cost - by_block_cost[best]
-    mean = difference @ weight
-    error = np.sqrt(((difference - mean[:, None]) ** 2) @ weight / max(len(weight) - 1, 1))
-    near = np.flatnonzero(mean <= standard_errors * error)
-    return int(near[np.argmin(roughness[near])])
+    better = (folds < folds[0]).all(axis=1)
+    difference = folds - folds[best]
+    error = difference.std(axis=1, ddof=1) / folds.shape[1] ** 0.5
+    near = np.flatnonzero(difference.mean(axis=1) <= error)
+    return {
+        "best": best,
+        "smoothest within 1 s.e.": int(near[np.argmin(roughness[near])]),
+        "own, unless best is better in every fold": best if better[best] else 0,
+        "best of those better than own in every fold": int(np.argmin(np.where(better, cost, np.inf)))
+        if any(better)
+        else 0,
+    }
 
 
-def own_unless(by_block_cost: np.ndarray, weight: np.ndarray, standard_errors: float) -> int:
-    """Return the estimator's own setting unless another is better by so many standard errors."""
-    cost = by_block_cost @ weight
-    best = int(np.argmin(cost))
-    difference = by_block_cost[0] - by_block_cost[best]
-    mean = difference @ weight
-    error = np.sqrt((difference - mean) ** 2 @ weight / max(len(weight) - 1, 1))
-    return best if mean > standard_errors * error else 0
+def candidates(drawn: Drawn) -> Iterator[tuple[str, float, int]]:
+    """Yield name, rank correlation with the true error, and pick of each score and rule."""
+    yield "own setting", np.nan, 0
+    dark = drawn.sky & (drawn.level <= np.median(drawn.level[drawn.sky]))
+    for place, where in {"sky": drawn.sky, "all": drawn.weights > 0, "darker half": dark}.items():
+        weights = np.where(where, drawn.weights, 0).astype(np.float32)
+        parts = [np.where(drawn.fold == fold, weights, 0) for fold in np.unique(drawn.fold)]
+        for name, window, cost in SCORES:
+            residuals = averaged(drawn.residuals.astype(np.float32), weights, window)
+            costs = cost(residuals).mean(axis=-1)
+            folds = np.stack([np.tensordot(costs, part, 2) / part.sum() for part in parts], axis=1)
+            rank = spearmanr(folds.mean(axis=1), drawn.left).statistic
+            for rule, picked in picks(folds, drawn.roughness).items():
+                yield f"{name} | {window} x {window} | {place} | {rule}", rank, picked
 
 
-def candidates(drawn: Drawn) -> dict[str, tuple[float, int]]:
-    """Return the rank correlation and the pick of each score."""
-    found = {"own setting": (np.nan, 0)}
-    residuals = drawn.residuals.astype(np.float32)
-    counted = drawn.weights > 0
-    dark = drawn.level <= np.median(drawn.level[drawn.sky])
-    places = {"sky": drawn.sky, "all": counted, "dark half": drawn.sky & dark}
-    for name, cost in COSTS.items():
-        for place, where in places.items():
-            if place != "sky" and name == "absolute residual":
-                continue
-            costs, weight = by_block(drawn, cost(residuals).astype(float), where)
-            rank = spearmanr(costs @ weight, drawn.left).statistic
-            found[f"{name}, {place}"] = rank, pick(costs, weight, drawn.roughness, None)
-            if place != "sky":
-                continue
-            for errors in (0.5, 1.0, 2.0):
-                found[f"{name}, smoothest within {errors:g}"] = rank, pick(costs, weight, drawn.roughness, errors)
-                found[f"{name}, own within {errors:g}"] = rank, own_unless(costs, weight, errors)
-    weights = np.where(drawn.sky, drawn.weights, 0).astype(np.float32)
-    for window in (3, 5):
-        smooth = averaged(residuals, weights, window)
-        for name in ("saturating", "saturating, objects 1/4", "loss of the fit"):
-            costs, weight = by_block(drawn, COSTS[name](smooth).astype(float), drawn.sky)
-            rank = spearmanr(costs @ weight, drawn.left).statistic
-            found[f"{name}, averages of {window} x {window}"] = rank, pick(costs, weight, drawn.roughness, None)
-    return found
-
-
-def table(directory: Path) -> None:
-    """Print the candidates, the least regret first."""
-    rows: dict[str, list[tuple[str, float, float]]] = {}
-    for path in sorted(directory.glob("*.npz")):
+def table(directory: Path, n_rows: int) -> None:
+    """Print the candidates of least regret."""
+    rows: dict[str, list[tuple[float, float]]] = {}
+    paths = sorted(directory.glob("*.npz"))
+    for path in paths:
         with np.load(path) as arrays:
             drawn = Drawn(**arrays)
-        least = drawn.left.min()
-        for name, (rank, picked) in candidates(drawn).items():
-            rows.setdefault(name, []).append((path.stem, rank, drawn.left[picked] / least))
-    print(f"{len(next(iter(rows.values())))} frames")
-    print("| score | rank | regret: median | 75 % | 90 % | worst | geometric mean |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
-    for name, found in sorted(rows.items(), key=lambda item: np.mean(np.log([row[2] for row in item[1]]))):
-        regret = np.array([row[2] for row in found])
-        quantiles = " | ".join(f"{q:.2f}" for q in np.quantile(regret, [0.5, 0.75, 0.9, 1]))
-        rank = np.mean([row[1] for row in found])
-        print(f"| {name} | {rank:.2f} | {quantiles} | {np.exp(np.log(regret).mean()):.2f} |")
+        for name, rank, picked in candidates(drawn):
+            rows.setdefault(name, []).append((rank, drawn.left[picked] / drawn.left.min()))
+    print(f"{len(paths)} frames: {' '.join(path.stem for path in paths)}")
+    print("| score | averages | judged | rule | rank | regret: median | 75 % | worst | geometric mean |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for name, found in sorted(rows.items(), key=lambda item: np.mean(np.log([row[1] for row in item[1]])))[:n_rows]:
+        rank, regret = np.array(found).T
+        quantiles = " | ".join(f"{q:.2f}" for q in np.quantile(regret, [0.5, 0.75, 1]))
+        name = name if "|" in name else f"{name} | | |"
+        print(f"| {name} | {rank.mean():.2f} | {quantiles} | {np.exp(np.log(regret).mean()):.2f} |")
+
+
+def judge_search(kind: str, seed: int, rows: int, n_random: int) -> dict[str, float]:
+    """Return the gradient left on a frame by the default, the tuned, the published and the best setting known."""
+    frame = make_sky_image(kind, shape=(rows, rows * 3 // 2), random_state=seed)
+    search = BackgroundSearchCV(random_state=seed).fit(frame.image, mask=frame.mask)
+    rng = np.random.default_rng([seed, SKY_KINDS.index(kind)])
+    tried = [trial.params for trial in finished_trials(search.study_)] + [random_setting(rng) for _ in range(n_random)]
+
+    @without_warnings()
+    def left(**setting) -> float:
+        try:
+            model = BackgroundSplineRegressor(**setting).fit(frame.image, mask=frame.mask)
+        except FIT_ERRORS:
+            return float("inf")
+        return gradient_left(model.predict(frame.image), frame.background, frame.mask)
+
+    return {
+        "auto": left(),
+        "tuned": left(**search.best_params_),
+        "published": left(**PRESETS["bgoptimizer"], random_state=seed),
+        "best": min(left(**setting) for setting in tried),
+    }
+
+
+def verdict(kinds: list[str], seeds: list[int], rows: int, n_random: int, n_jobs: int, path: Path) -> None:
+    """Judge searches on frames, one line of JSON each, and print what they come to."""
+    done = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    known = {(each["kind"], each["seed"]) for each in done}
+    missing = [(kind, seed) for seed, kind in product(seeds, kinds) if (kind, seed) not in known]
+    results = Parallel(n_jobs, batch_size=1, return_as="generator")(
+        delayed(judge_search)(kind, seed, rows, n_random) for kind, seed in missing
+    )
+    with path.open("a") as lines:
+        for (kind, seed), found in zip(missing, results, strict=True):
+            done.append({"kind": kind, "seed": seed, **found})
+            print(json.dumps(done[-1]), file=lines, flush=True)
+    print("| kind | frames | auto | tuned | published | best | tuned / auto | regret of the search | of auto |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for kind in (*kinds, "all"):
+        chosen = [each for each in done if kind in (each["kind"], "all")]
+        left = {name: np.array([each[name] for each in chosen]) for name in ("auto", "tuned", "published", "best")}
+        means = " | ".join(f"{np.exp(np.log(values).mean()):.4f}" for values in left.values())
+        ratio = np.exp(np.log(left["tuned"] / left["auto"]).mean())
+        regrets = [
+            f"{np.median(regret):.2f} median, {regret.max():.2f} worst"
+            for regret in (left["tuned"] / left["best"], left["auto"] / left["best"])
+        ]
+        print(f"| {kind} | {len(chosen)} | {means} | {ratio:.2f} | {' | '.join(regrets)} |")
 
 
 def main() -> None:
@@ -244,16 +275,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     drawing = commands.add_parser("draw")
-    drawing.add_argument("--kinds", nargs="+", default=list(SKY_KINDS), choices=SKY_KINDS)
-    drawing.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    drawing.add_argument("--rows", type=int, default=800)
     drawing.add_argument("--settings", type=int, default=100)
-    drawing.add_argument("--jobs", type=int, default=1)
     drawing.add_argument("--directory", type=Path, default=Path("drawn"))
-    commands.add_parser("table").add_argument("directory", type=Path)
+    judging = commands.add_parser("verdict", help="run whole searches, and judge them by truth")
+    judging.add_argument("--random", type=int, default=60, help="settings at random that the best is taken from too")
+    judging.add_argument("--file", type=Path, default=Path("verdict.jsonl"))
+    for each in (drawing, judging):
+        each.add_argument("--kinds", nargs="+", default=list(SKY_KINDS), choices=SKY_KINDS)
+        each.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+        each.add_argument("--rows", type=int, default=800)
+        each.add_argument("--jobs", type=int, default=1)
+    printing = commands.add_parser("table")
+    printing.add_argument("directory", type=Path)
+    printing.add_argument("--first", type=int, default=40, help="rows of the table")
     given = parser.parse_args()
     if given.command == "table":
-        table(given.directory)
+        table(given.directory, given.first)
+        return
+    if given.command == "verdict":
+        verdict(given.kinds, given.seeds, given.rows, given.random, given.jobs, given.file)
         return
     given.directory.mkdir(parents=True, exist_ok=True)
     frames = [(kind, seed, given.directory / f"{kind}_{seed}.npz") for seed, kind in product(given.seeds, given.kinds)]
