@@ -89,6 +89,19 @@ def test_a_warm_start_gives_practically_the_same_backgrounds(folder, pixels):
             assert np.sqrt(np.mean((warm - cold) ** 2)) < 0.1 * record["noise"][0]
 
 
+def test_the_batch_alone_answers_signals(folder, pixels):
+    """Its processes are never sent those of Ctrl-C and of a terminal that closes: they work on, and say nothing."""
+    make_lights(folder, pixels, 24)
+
+    def send():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(worker_of(os.getpid()), number)
+
+    with meanwhile(send):
+        result = run("batch", "lights", "-o", "flat", "--jobs", "2", *FAST)
+    assert "24 done, 0 skipped, 0 failed" in result.stdout and result.stderr == ""
+
+
 def test_a_killed_process_does_not_stop_the_others(folder, pixels):
     """Its images fail with a sentence; the rest is done, and --resume makes up for it."""
     make_lights(folder, pixels, 24)
