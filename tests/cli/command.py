@@ -38,11 +38,10 @@ def forked(arguments, stdin=os.devnull, stdout=os.devnull, stderr=os.devnull):
         for number, name in enumerate((stdin, stdout, stderr)):
             flags = os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY | os.O_NOCTTY
             os.dup2(os.open(name, flags, 0o600), number)
-        sys.stdin, sys.stdout, sys.stderr = (
-            open(0, closefd=False),
-            open(1, "w", encoding="utf-8", closefd=False),
-            open(2, "w"),
-        )  # noqa: SIM115
+        # Not closed: the process ends with them.
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         sys.argv = ["skbgopt", *map(str, arguments)]
         main()
     except SystemExit as error:
