@@ -44,7 +44,7 @@ def check_names(paths: Iterable[Path], file_format: str | None) -> None:
 def _expand(item: str) -> Iterator[Path]:
     path = Path(item)
     if item.startswith("@"):
-        for line in Path(item[1:]).read_text(encoding="utf-8").splitlines():
+        for line in os.fsdecode(Path(item[1:]).read_bytes()).splitlines():
             if line.strip() and not line.lstrip().startswith("#"):
                 yield from _expand(line.strip())
     elif path.is_dir():

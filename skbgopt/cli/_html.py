@@ -88,7 +88,7 @@ class Page:
         ]
         if estimator.smoothing_path_ is not None:
             figures.append(_figure("Choice of the smoothing", SmoothingPathDisplay.from_estimator(estimator)))
-        if getattr(estimator, "error_coef_", None) is not None:
+        if estimator.error_coef_ is not None:
             figures.append(_figure("Uncertainty", UncertaintyDisplay.from_estimator(estimator, X, unit=unit, **given)))
         figures.append(_figure("Loss", LossCurveDisplay.from_estimator(estimator)))
         channels = {

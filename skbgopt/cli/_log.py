@@ -76,7 +76,7 @@ def logged_to(path: Path | None) -> Iterator[None]:
         yield
         return
     _check_is_text(path)
-    handler = _LogFile(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _LOGGER.addHandler(handler)
     try:

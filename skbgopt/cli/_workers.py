@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Generator
+import signal
+from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from multiprocessing import resource_tracker
 
 from skbgopt.cli._frames import Record, Task, new_record, process_frame
 
@@ -37,7 +39,9 @@ def _in_processes(tasks: list[Task], n_jobs: int) -> Generator[Record, None, Non
         # joblib's processes share the cores: each takes as many threads as there are cores for it.
         parallel = Parallel(n_jobs, "loky", return_as="generator_unordered", batch_size=1, pre_dispatch="n_jobs")
         try:
-            with closing(parallel(hand_out())) as records:
+            with ExitStack() as stack:
+                with _signals_held_back():
+                    records = stack.enter_context(closing(parallel(hand_out())))
                 for record in records:
                     del at_work[record["input"]]
                     yield record
@@ -48,6 +52,25 @@ def _in_processes(tasks: list[Task], n_jobs: int) -> Generator[Record, None, Non
                 raise
             yield from (_lost(task, error) for task in at_work.values())
             at_work.clear()
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Hold back the signals that end a batch: processes that start meanwhile are never sent them.
+
+    Ctrl-C is for all processes of a terminal. The batch answers it and ends the others, which would complain, each
+    with a traceback, even while Python itself starts.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    # Python starts a process of its own before the first of ours, and would let the signals through again after it.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _on_cluster(tasks: list[Task], scheduler: str) -> Generator[Record, None, None]:

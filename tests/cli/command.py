@@ -1,14 +1,16 @@
 """Runs the command within the tests."""
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 from click.testing import CliRunner
 
 from skbgopt import write_image
-from skbgopt.cli import command_line
+from skbgopt.cli import command_line, main
 
 # Options of a quick fit.
 FAST = ["-N", "16", "--smoothing", "1e-4"]
@@ -20,6 +22,32 @@ def run(*arguments, code=0):
     result = CliRunner().invoke(command_line, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output
     return result
+
+
+def forked(arguments, stdin=os.devnull, stdout=os.devnull, stderr=os.devnull):
+    """Start the command in a copy of this process, which spares the imports; see `tests.faults.killing.Start`.
+
+    The streams are files. Not with ``--jobs``: the copy would wait for processes that are not its own.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 99
+    try:
+        os.setsid()
+        for number, name in enumerate((stdin, stdout, stderr)):
+            flags = os.O_WRONLY | os.O_CREAT if number else os.O_RDONLY | os.O_NOCTTY
+            os.dup2(os.open(name, flags, 0o600), number)
+        # Not closed: the process ends with them.
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+        sys.argv = ["skbgopt", *map(str, arguments)]
+        main()
+    except SystemExit as error:
+        code = error.code or 0
+    finally:
+        os._exit(code)
 
 
 def names(folder):

@@ -165,19 +165,6 @@ def test_wrong_use_is_one_sentence(lights, arguments, words):
     assert not Path("flat").exists() or names("flat") in ([], [REPORT])
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_a_warm_start_gives_practically_the_same_backgrounds(lights, jobs):
-    """As a cold one within a tenth of the noise; each process tries all smoothings for its first image only."""
-    write_image("lights/other.fits", read_image("lights/light0.fits")[0][:70])
-    options = ["lights", "-N", "16", "--jobs", str(jobs)]
-    run("batch", *options, "-o", "cold")
-    run("batch", *options, "-o", "warm", "--warm-start")
-    for name, record in report_of("warm").items():
-        assert record["parameters"]["warm_start"] and record["status"] == "done"
-        cold, warm = (read_image(f"{at}/{Path(name).stem}_bgModel.fits")[0] for at in ("cold", "warm"))
-        assert np.sqrt(np.mean((warm - cold) ** 2)) < 0.1 * record["noise"][0]
-
-
 def test_a_warm_start_begins_with_the_image_before(lights, monkeypatch):
     """If it had the same shape; one that failed is passed over, and a batch that goes on begins cold."""
     write_image("lights/light1.fits", np.ones((80, 120), dtype=np.float32), overwrite=True)

@@ -16,7 +16,8 @@ from astropy.io import fits
 from skbgopt import write_image
 from skbgopt.cli import _run
 from skbgopt.cli._outputs import all_or_none
-from tests.cli.command import FAST, names, run
+from tests.cli.command import FAST, forked, names, run
+from tests.faults.killing import end
 
 
 @pytest.fixture
@@ -158,13 +159,13 @@ def test_warnings_are_single_lines(galaxy, monkeypatch):
 def test_installed_command_end_to_end(galaxy, folder):
     """The entry point itself: exit codes, streams, no progress bar where stderr is no terminal."""
     call = [sys.executable, "-c", "from skbgopt.cli import main; main()", "remove"]
-    options = {"capture_output": True, "text": True, "env": {**os.environ, "OMP_NUM_THREADS": "1"}}
-    done = subprocess.run([*call, "galaxy.fits", "out", *FAST], **options)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*call, "galaxy.fits", "out", *FAST], capture_output=True, text=True, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert names("out") == ["galaxy_bgModel.fits", "galaxy_bgSubtracted.fits"]
-    failed = subprocess.run([*call, "missing.fits"], **options)
-    assert (failed.returncode, failed.stdout) == (2, "")
-    assert failed.stderr == "skbgopt: No such file or directory: missing.fits\n"
+    assert end(forked(["remove", "missing.fits"], stdout="said", stderr="errors")) == 2
+    assert Path("said").read_text() == ""
+    assert Path("errors").read_text() == "skbgopt: No such file or directory: missing.fits\n"
 
 
 def test_an_output_directory_is_no_file_name(folder, galaxy):
@@ -196,22 +197,20 @@ def test_older_results_stay_when_one_cannot_be_replaced(folder):
 def test_a_terminal_is_no_image(folder):
     """Nothing is waited for."""
     main, other = pty.openpty()
-    call = [sys.executable, "-c", "from skbgopt.cli import main; main()", "remove", "/dev/stdin"]
-    done = subprocess.run(call, stdin=other, capture_output=True, text=True, timeout=300, check=False)
-    assert (done.returncode, done.stderr) == (2, "skbgopt: /dev/stdin is no regular file: give an image file.\n")
+    assert end(forked(["remove", "/dev/stdin"], stdin=os.ttyname(other), stderr="errors")) == 2
+    assert Path("errors").read_text() == "skbgopt: /dev/stdin is no regular file: give an image file.\n"
     os.close(main)
     os.close(other)
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(galaxy, folder):
     """As in `skbgopt remove ... | head -1`: no sentence, no traceback, no file."""
-    call = [sys.executable, "-c", "from skbgopt.cli import main; main()", "remove", "galaxy.fits", "out", *FAST]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
-        process.stdout.readline()
-        process.stdout.close()
-        assert (process.stderr.read(), process.wait()) == (b"", 141)
-    assert names(folder) == ["galaxy.fits"]
+    os.mkfifo("pipe")
+    pid = forked(["remove", "galaxy.fits", "out", *FAST], stdout="pipe", stderr="errors")
+    with open("pipe") as reader:
+        reader.readline()
+    assert (end(pid), Path("errors").read_text()) == (141, "")
+    assert names(folder) == ["errors", "galaxy.fits", "pipe"]
 
 
 def test_replaced_files_may_have_the_longest_names(folder):

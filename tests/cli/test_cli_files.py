@@ -1,5 +1,6 @@
 """What the command `skbgopt` reads and writes: images, masks, raw mosaics, previews, the demo."""
 
+import os
 import re
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -13,7 +14,8 @@ from skbgopt.cli._expand import input_files
 from skbgopt.cli._mosaic import join_mosaic, split_mosaic
 from skbgopt.cli._options import DEFAULTS
 from skbgopt.cli._outputs import output_suffix, split_suffix
-from tests.cli.command import FAST, names, run
+from tests.cli.command import FAST, forked, names, run
+from tests.faults.killing import end
 
 OUTPUTS = ["{}_bgModel.{}", "{}_bgSubtracted.{}"]
 
@@ -267,6 +269,21 @@ def test_patterns_do_not_run_in_circles(galaxy, folder):
         Path(name).touch()
     assert input_files(["**/*.fits"]) == input_files(["**"]) == [folder / "a/one.fits", folder / "galaxy.fits"]
     assert input_files([f"{folder}/**/o*.fits"]) == input_files(["a/../[a]/*"]) == [folder / "a/one.fits"]
+
+
+def test_names_may_hold_any_bytes(galaxy, folder):
+    """Where the terminal has no character for a byte, its code is printed, and the work goes on."""
+    name = "odd \udcff \U0001f600.fits"
+    os.rename("galaxy.fits", name)
+    Path("list.txt").write_bytes(os.fsencode(name))
+    streams = {"stdout": "said", "stderr": "errors"}
+    assert end(forked(["remove", name, "one", *FAST, "--log-file", "log"], **streams)) == 0
+    assert end(forked(["batch", "@list.txt", "-o", "many", *FAST, "--verbose"], **streams)) == 0
+    assert "odd \\udcff \U0001f600" in Path("said").read_text(encoding="utf-8")
+    assert Path("log").read_text(encoding="utf-8").count("odd \\udcff \U0001f600") == 3
+    assert Path("errors").read_text() == ""
+    results = [f"odd \udcff \U0001f600_{role}.fits" for role in ("bgModel", "bgSubtracted")]
+    assert (names("one"), names("many")) == (results, [*results, "skbgopt-report.jsonl"])
 
 
 def test_preview_writes_a_picture_and_fits_nothing(galaxy, monkeypatch):

@@ -5,8 +5,7 @@ import json
 import os
 import re
 import shlex
-import subprocess
-import sys
+import signal
 import time
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -24,7 +23,8 @@ from skbgopt.cli._ranges import ranges_and_values
 from skbgopt.cli._tuning import _progress
 from skbgopt.model_selection._space import as_distributions
 from skbgopt.model_selection._storage import open_storage
-from tests.cli.command import argument, names, run
+from tests.cli.command import argument, forked, names, run
+from tests.faults.killing import end
 
 pytestmark = pytest.mark.usefixtures("quick_reference")
 QUICK = {"n_control_points": 9, "order": 2, "mask_objects": False}
@@ -220,24 +220,22 @@ def states(storage):
 
 def start(storage, n_trials):
     """Begin the same search in another process."""
-    call = [sys.executable, "-c", "from skbgopt.cli import main; main()", "tune", "oiii.fits", *QUICK_FLAGS, *RANGES]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([*call, "--trials", str(n_trials), "--storage", storage, "--quiet"], env=environment)
+    return forked(["tune", "oiii.fits", *QUICK_FLAGS, *RANGES, "--trials", n_trials, "--storage", storage, "--quiet"])
 
 
 def test_a_killed_search_goes_on_and_two_share_the_rest(oiii):
     """After kill -9 two processes do the trials that are missing, and no more."""
     storage = "search.log"
-    process = start(storage, 100_000)
+    killed = start(storage, 100_000)
     while states(storage).count("COMPLETE") < 2:
-        assert process.poll() is None
+        assert os.waitpid(killed, os.WNOHANG) == (0, 0)
         time.sleep(0.1)
-    process.kill()
-    process.wait()
+    os.kill(killed, signal.SIGKILL)
+    assert end(killed) == -signal.SIGKILL
     n_trials = len(states(storage)) + 20
-    process = start(storage, n_trials)
+    other = start(storage, n_trials)
     result = tune("oiii.fits", *RANGES, "--storage", storage, n_trials=n_trials)
-    assert process.wait() == 0
+    assert end(other) == 0
     done = [state for state in states(storage) if state != "RUNNING"]
     # At the end each of the two may finish one more.
     assert n_trials <= len(done) <= n_trials + 1

@@ -1,21 +1,23 @@
 """Where the images of `skbgopt batch` are worked on: processes beside, and clusters."""
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
+import dask
 import distributed
+import numpy as np
+import pytest
 
+from skbgopt import read_image
 from skbgopt.cli._ledger import read_records
 from tests.cli.command import FAST, REPORT, make_lights, names, report_of, results_of, run
-
-CALL = [sys.executable, "-c", "from skbgopt.cli import main; main()", "batch"]
+from tests.faults.killing import end, processes_of, spawned
 
 
 def wait_for(condition, seconds=60):
@@ -59,37 +61,73 @@ def whole_pairs():
 
 
 def test_killed_and_resumed_each_output_is_made_once(folder, pixels):
-    """Processes beside, killed with their parent: what was there is not touched again, the rest is made."""
-    make_lights(folder, pixels, 12)
-    options = {"env": {**os.environ, "OMP_NUM_THREADS": "1"}, "start_new_session": True}
-    with subprocess.Popen([*CALL, "lights", "-o", "flat", "--jobs", "2", *FAST], **options) as batch:
-        wait_for(lambda: has_records(3))
-        os.killpg(batch.pid, signal.SIGKILL)
+    """Where kill -9 takes the batch alone, its processes end too; what was there is not touched again."""
+    make_lights(folder, pixels, 24)
+    batch = spawned(["batch", "lights", "-o", "flat", "--jobs", "2", "--quiet", *FAST])
+    wait_for(lambda: has_records(3))
+    os.kill(batch, signal.SIGKILL)
+    assert end(batch) == -signal.SIGKILL
+    wait_for(lambda: not processes_of(batch))
     before = whole_pairs()
-    assert 6 <= len(before) < 24
+    assert 6 <= len(before) < 48
     result = run("batch", "lights", "-o", "flat", "--resume", *FAST)
     assert "0 failed" in result.stdout and "0 skipped" not in result.stdout
     assert before.items() <= whole_pairs().items()
-    assert names("flat") == results_of(*(f"light{n}" for n in range(12)))
-    assert len(report_of("flat")) == 12
+    assert names("flat") == results_of(*(f"light{n}" for n in range(24)))
+    assert len(report_of("flat")) == 24
+
+
+def test_a_warm_start_gives_practically_the_same_backgrounds(folder, pixels):
+    """As a cold one within a tenth of the noise, here and in processes beside."""
+    make_lights(folder, pixels, 3)
+    for out, options in (("cold", []), ("1", ["--warm-start"]), ("2", ["--warm-start", "--jobs", "2"])):
+        run("batch", "lights", "-N", "16", "-o", out, *options)
+    for jobs in ("1", "2"):
+        for name, record in report_of(jobs).items():
+            assert record["parameters"]["warm_start"] and record["status"] == "done"
+            cold, warm = (read_image(f"{out}/{Path(name).stem}_bgModel.fits")[0] for out in ("cold", jobs))
+            assert np.sqrt(np.mean((warm - cold) ** 2)) < 0.1 * record["noise"][0]
+
+
+def test_the_batch_alone_answers_signals(folder, pixels):
+    """Its processes are never sent those of Ctrl-C and of a terminal that closes: they work on, and say nothing."""
+    make_lights(folder, pixels, 24)
+
+    def send():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(worker_of(os.getpid()), number)
+
+    with meanwhile(send):
+        result = run("batch", "lights", "-o", "flat", "--jobs", "2", *FAST)
+    assert "24 done, 0 skipped, 0 failed" in result.stdout and result.stderr == ""
 
 
 def test_a_killed_process_does_not_stop_the_others(folder, pixels):
     """Its images fail with a sentence; the rest is done, and --resume makes up for it."""
-    make_lights(folder, pixels, 12)
+    make_lights(folder, pixels, 24)
     with meanwhile(lambda: os.kill(worker_of(os.getpid()), signal.SIGKILL)):
         run("batch", "lights", "-o", "flat", "--jobs", "2", *FAST, code=1)
     records = report_of("flat")
     lost = [record for record in records.values() if record["status"] == "failed"]
     # Those at work, and those whose results were on their way: how many depends on how busy the machine is.
-    assert len(records) == 12 and 1 <= len(lost) <= 6
+    assert len(records) == 24 and 1 <= len(lost) <= 6
     assert all("its process ended" in record["error"] for record in lost)
     assert {record["status"] for record in records.values()} == {"done", "failed"}
     run("batch", "lights", "-o", "flat", "--resume", *FAST)
     assert {record["status"] for record in report_of("flat").values()} <= {"done", "skipped"}
-    assert names("flat") == results_of(*(f"light{n}" for n in range(12)))
+    assert names("flat") == results_of(*(f"light{n}" for n in range(24)))
 
 
+@pytest.fixture
+def quickly_started():
+    """Workers of clusters begin as copies of one process, which has imported for all of them."""
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        distributed.utils.get_mp_context()
+        multiprocessing.set_forkserver_preload(["distributed", "skbgopt.cli._frames"])
+        yield
+
+
+@pytest.mark.usefixtures("quickly_started")
 def test_a_cluster_that_loses_a_worker_writes_every_frame_once(folder, pixels):
     """--scheduler: one of two workers is killed in the middle, its tasks go to the other, and none fails."""
     make_lights(folder, pixels, 16)
