@@ -42,13 +42,13 @@ print(search.best_params_)
 
 # %%
 # The search has seen its frames; what its choice is worth, others tell. The defaults choose a smoothing for each image.
-for name, (some, known) in {"searched": (images, truths), "other": images_and_truths(range(4, 8))}.items():
-    scores = [estimator.score(some, known) for estimator in (search.best_estimator_, each)]
-    print(f"R^2 on the {name} frames: {scores[0]:.3f} as searched, {scores[1]:.3f} with the defaults")
+defaults = each.score(images, truths)
+print(f"R^2 on the frames of the search: {search.score(images, truths):.3f}, {defaults:.3f} with the defaults")
+others = images_and_truths(range(4, 8))
+print(f"R^2 on other frames: {search.score(*others):.3f}, {each.score(*others):.3f} with the defaults")
 
 # %%
 # Each trial as a point in each of its parameters, later ones brighter.
-defaults = each.score(images, truths)
 figure, panels = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True, layout="constrained")
 for panel, name in zip(panels, space, strict=True):
     values = [trial.params[name] for trial in search.trials_]

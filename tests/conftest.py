@@ -68,6 +68,12 @@ def quick_reference():
         yield default
 
 
+@pytest.fixture
+def rough_choice(monkeypatch):
+    """A choice of the smoothing by fits of one step each, for tests that ask for one but not for the best."""
+    monkeypatch.setattr("skbgopt.smoothing._STEPS", 1)
+
+
 @pytest.fixture(params=[False, True], ids=["routing off", "routing on"])
 def routing(request):
     """Metadata routing, off and on."""
