@@ -37,7 +37,7 @@ default = BackgroundSplineRegressor().fit(frame.image)
 figure, axes = plt.subplots(figsize=(6.5, 4.4), layout="constrained")
 smoothing = np.log10([trial.params["smoothing"] for trial in trials])
 points = axes.scatter([trial.value for trial in trials], left, c=smoothing, cmap="viridis")
-best = search.study_.best_trial
+best = next(trial for trial in trials if trial.params == search.best_params_)
 axes.scatter(best.value, left[trials.index(best)], s=140, facecolor="none", edgecolor="tab:red", label="chosen")
 left_by_default = gradient_left(default.predict(frame.image), frame.background, frame.mask)
 axes.axhline(left_by_default, color="0.5", ls="--", label="defaults")
