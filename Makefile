@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 IMAGE ?=
 DEMO_DIR ?= demo
 
-.PHONY: demo test test-fast lint docs fuzz bench bench-solvers bench-quality bench-rivals clean help faults
+.PHONY: demo test test-fast lint docs fuzz bench bench-solvers bench-quality bench-rivals bench-search bench-uncertainty clean help faults
 
 help:
 	@echo "make demo [IMAGE=path]  remove the background of a made frame (or of yours) into $(DEMO_DIR)/"
@@ -16,6 +16,8 @@ help:
 	@echo "make bench              seconds and memory at 2, 20 and 60 megapixels, beside what else is installed"
 	@echo "make bench-solvers      losses and speed of the two solvers, in one run"
 	@echo "make bench-quality      gradient left and light eaten on made and real skies, beside what else is installed"
+	@echo "make bench-search       whole searches on made frames, judged by their truth"
+	@echo "make bench-uncertainty  how often the standard error covers the true error of made frames"
 	@echo "make bench-rivals       install the rivals that can be had here"
 	@echo "make clean              remove what the others made"
 
@@ -58,6 +60,12 @@ bench-solvers: $(VENV)/installed
 
 bench-quality: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/bench_quality.py $(BENCH_OPTIONS)
+
+bench-search: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/study_search.py verdict --seeds 20 21 22 23 24 $(BENCH_OPTIONS)
+
+bench-uncertainty: $(VENV)/installed
+	$(BIN)/python tests/benchmarks/bench_uncertainty.py $(BENCH_OPTIONS)
 
 # GraXpert wants other versions of what we use, so it gets an environment of its own. What cannot be installed is said,
 # and bench-quality goes without it.
