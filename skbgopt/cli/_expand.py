@@ -10,6 +10,8 @@ from pathlib import Path
 
 from skbgopt.cli._outputs import split_suffix
 
+# Some editors begin a file with it.
+_BOM = "\ufeff"
 _RESULTS = ("_bgSubtracted", "_bgModel")
 
 
@@ -41,12 +43,17 @@ def check_names(paths: Iterable[Path], file_format: str | None) -> None:
         raise ValueError(f"{first} and {second} would have results of the same name: give each its own -o.")
 
 
-def _expand(item: str) -> Iterator[Path]:
+def _expand(item: str, lists: tuple[str, ...] = ()) -> Iterator[Path]:
     path = Path(item)
     if item.startswith("@"):
-        for line in os.fsdecode(Path(item[1:]).read_bytes()).splitlines():
-            if line.strip() and not line.lstrip().startswith("#"):
-                yield from _expand(line.strip())
+        if item in lists:
+            raise ValueError(f"INPUTS must name images, but the list {item!r} names itself: take that line out.")
+        lines = [line.strip() for line in os.fsdecode(Path(item[1:]).read_bytes()).removeprefix(_BOM).splitlines()]
+        inside = [line for line in lines if line and not line.startswith("#")]
+        if not inside:
+            raise ValueError(f"INPUTS must name images, but the list {item!r} names none: write one a line.")
+        for line in inside:
+            yield from _expand(line, (*lists, item))
     elif path.is_dir():
         yield from _images(item, sorted(path.iterdir()))
     elif has_magic(item) and not path.exists():

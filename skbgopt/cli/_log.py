@@ -42,6 +42,8 @@ def speaker(quiet: bool) -> Callable[..., None]:
 
 def complain(line: str, level: int = logging.ERROR) -> None:
     """Print an error or a warning to stderr, in colour if that is a terminal and NO_COLOR is not set."""
+    # It stays one line, whatever the names of files in it hold.
+    line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in line)
     _LOGGER.log(level, line)
     _to_stderr(line, _COLOURS[level])
 

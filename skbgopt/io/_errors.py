@@ -64,7 +64,8 @@ def header_checks(path: Path) -> Iterator[Callable[[int], None]]:
     """Yield a function that looks at a FITS header before astropy does.
 
     Of the byte at which a header begins, none before the last one; it raises ValueError if there are more axes or
-    fields than the standard allows, to which astropy counts, or if all headers so far are longer than it can bear.
+    fields than the standard allows, to which astropy counts, if a size is given twice, of which astropy heeds now
+    the one and now the other, or if all headers so far are longer than it can bear.
     """
     with open(path, "rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
@@ -76,13 +77,18 @@ def header_checks(path: Path) -> Iterator[Callable[[int], None]]:
         def check(start: int) -> None:
             nonlocal n_bytes
             file.seek(start)
+            first: dict[str, int] = {}
             for card in iter(lambda: file.read(_CARD), b""):
                 n_bytes += _CARD
                 if n_bytes > _MOST_HEADER_BYTES:
                     raise ValueError(f"its headers are longer than {_MOST_HEADER_BYTES} bytes")
-                declared = re.match(rb"(Z?NAXIS|TFIELDS) *=\s*\+?(\d+)", card)
-                if declared is not None and int(declared[2]) > _MOST_COUNTED:
-                    raise ValueError(f"{declared[1].decode()} is {int(declared[2])}")
+                declared = re.match(rb"(Z?NAXIS\d*|BITPIX|[PG]COUNT|TFIELDS) *=\s*([+-]?\d+)", card)
+                if declared is not None:
+                    keyword, number = declared[1].decode(), int(declared[2])
+                    if keyword in ("NAXIS", "ZNAXIS", "TFIELDS") and number > _MOST_COUNTED:
+                        raise ValueError(f"{keyword} is {number}")
+                    if first.setdefault(keyword, number) != number:
+                        raise ValueError(f"{keyword} is both {first[keyword]} and {number}")
                 if card.startswith(b"END "):
                     break
             n_bytes += -n_bytes % _BLOCK

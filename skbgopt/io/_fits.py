@@ -45,6 +45,7 @@ def open_fits(path: Path, *, hdu: int | str | None = None) -> StoredImage:
         stored_shape = tuple(chosen.shape)
         start = _check_pixels(chosen, path, compressed)
         header = repaired(chosen.header, path)
+        _check_scale(chosen.header, header)
         if number > 0:
             inherit_cards(header, repaired(hdus[0].header, path))
         _warn_of_others(number, chain(passed, walk), path)
@@ -216,6 +217,14 @@ def _check_pixels(hdu: Any, path: Path, compressed: bool) -> int | None:
     # What is packed, less the padding that some files lack.
     check_declared_size(path, place["datSpan"] - _BLOCK, present, around)
     return place["datLoc"] if plain else None
+
+
+def _check_scale(stored: fits.Header, header: fits.Header) -> None:
+    """Refuse cards of the pixels' scale that are no numbers, or lost in the repair: astropy would heed them."""
+    for keyword in ("BSCALE", "BZERO", "BLANK"):
+        value = stored.get(keyword, 0)
+        if isinstance(value, str | bool) or header.get(keyword, 0) != value:
+            raise ValueError(f"{keyword} is no number")
 
 
 def write_fits(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool) -> None:

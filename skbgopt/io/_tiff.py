@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import warnings
 from functools import partial
@@ -158,9 +159,13 @@ def _check_page(page: tifffile.TiffPage, n_pages: int, path: Path) -> None:
     check_declared_size(path, max(ends, default=0), path.stat().st_size)
     ratio = {"NONE": 1, "ZSTD": ZSTD_RATIO, "LZMA": ZSTD_RATIO}.get(compression, 2 * DEFLATE_RATIO)
     # Samples of 12 or 14 bits are packed.
-    declared = page.nbytes * int(page.bitspersample) // (8 * dtype.itemsize)
+    bits = int(page.bitspersample)
+    declared = page.nbytes * bits // (8 * dtype.itemsize)
     # Parts of a page may lie at the same place.
     check_declared_size(path, declared, min(sum(page.databytecounts), path.stat().st_size), ratio)
+    if page.is_tiled:
+        # A tile is unpacked whole, and may reach far beyond the page.
+        check_declared_size(path, math.prod(page.chunks) * bits // 8, max(page.databytecounts), ratio)
 
 
 def write_tiff(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool) -> None:

@@ -171,6 +171,7 @@ SECOND = f'<Metadata/><Image {LISTED} location="attachment:8200:72"/>'
 FILES = {
     # name: (how the file is made, words of its sentence)
     "missing.fits": (lambda path: None, "No such file or directory: missing.fits"),
+    "two\nlines.fits": (lambda path: None, r"No such file or directory: two\nlines.fits"),
     "empty.fits": (lambda path: path.touch(), "it is empty"),
     "text.xisf": (lambda path: path.write_text("no image"), "begins with b'no image'"),
     "picture.png": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n"), "none of them"),

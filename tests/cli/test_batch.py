@@ -202,6 +202,23 @@ def test_inputs_are_files_patterns_directories_and_lists(lights, folder):
     assert input_files(["lights/odd[1].fits"]) == [lights / "odd[1].fits"]
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("@list.txt\n", "the list '@list.txt' names itself"),
+        ("\n# nothing\n", "the list '@list.txt' names none"),
+        ("\ufefflights\r\n", None),
+    ],
+)
+def test_lists_of_any_content(lights, content, words):
+    """One that names nothing or itself is refused; the mark at the beginning and other ends of lines are not names."""
+    Path("list.txt").write_bytes(content.encode())
+    if words is None:
+        assert len(input_files(["@list.txt"])) == 4
+    else:
+        assert words in run("batch", "@list.txt", "-o", "flat", code=2).stderr
+
+
 def test_a_report_that_was_cut_off_is_mended(folder):
     """The last whole line of each input remains, and the cut one goes."""
     path = Path("report.jsonl")
