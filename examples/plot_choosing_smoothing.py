@@ -17,8 +17,9 @@ NAMES = {"ha": r"H$\alpha$", "oiii": "[O III]"}
 frames = {kind: make_sky_image(kind, shape=(400, 600), random_state=4) for kind in NAMES}
 
 # %%
-# A large nebula on a plain gradient, and a small one on a bad gradient: too little, chosen, and too much. Below each
-# result is what the model has too much (red) or too little (blue), in units of the noise of a pixel.
+# A large nebula on a plain gradient, and a small one on a bad gradient: too little, chosen, and the most. That is too
+# much for the bad gradient only; a plain one is nearly a parabola, which bends at no cost. Below each result is what
+# the model has too much (red) or too little (blue), in units of the noise of a pixel.
 figure, panels = plt.subplots(4, 4, figsize=(15, 10.6), layout="constrained")
 for (kind, frame), results, errors in zip(frames.items(), panels[::2], panels[1::2], strict=True):
     for above, below, smoothing in zip(results[1:], errors[1:], (1e-7, "auto", 10.0), strict=True):

@@ -6,9 +6,8 @@ Reduced pixels whose stretched value is below ``threshold_min`` or above ``thres
 0.25. By default the fit finds objects by itself and the thresholds need no care.
 """
 
-from itertools import chain
-
 import matplotlib.pyplot as plt
+import numpy as np
 
 from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
 from skbgopt.plotting import BackgroundDisplay, StretchDisplay
@@ -26,19 +25,25 @@ StretchDisplay.from_estimator(BackgroundSplineRegressor(threshold_max=0.3), nebu
 StretchDisplay.from_estimator(BackgroundSplineRegressor(threshold_min=0.2), gradient.image).figure_
 
 # %%
-# Above, a model that is free to bend and masks no objects: the threshold is all that keeps the nebula out, and one
-# that is too low takes the sky with it. Below, the default model with a minimum that cuts the dark end of the
-# gradient.
+# For the nebula a model that is free to bend and masks no objects, so that the threshold is all that keeps it out:
+# one that is too low takes the bright sky with it, one that is too high lets the model follow the nebula, and even a
+# good one leaves its faint edge in. For the gradient the default model with a minimum that cuts its dark end. Below
+# each result is what the model has too much (red) or too little (blue), in units of the noise of a pixel.
 free = {"smoothing": 1e-5, "mask_objects": False}
 settings = [
     [(nebula, "threshold_max", value, free) for value in (0.2, 0.3, 1.0)],
     [(gradient, "threshold_min", value, {}) for value in (0.001, 0.1, 0.2)],
 ]
-figure, panels = plt.subplots(2, 3, figsize=(14, 6.6), layout="constrained")
-for axes, (frame, name, value, others) in zip(panels.flat, chain(*settings), strict=True):
-    model = BackgroundSplineRegressor(**{name: value}, **others).fit(frame.image)
-    background = model.predict(frame.image)
-    axes.imshow(BackgroundDisplay(frame.image, background, model.transform(frame.image)).pictures()[2])
-    axes.set_title(f"{name} = {value:g}: {gradient_left(background, frame.background):.1%} left")
+figure, panels = plt.subplots(4, 3, figsize=(14, 12.4), layout="constrained")
+for row, results, errors in zip(settings, panels[::2], panels[1::2], strict=True):
+    for (frame, name, value, others), above, below in zip(row, results, errors, strict=True):
+        model = BackgroundSplineRegressor(**{name: value}, **others).fit(frame.image)
+        background = model.predict(frame.image)
+        above.imshow(BackgroundDisplay(frame.image, background, model.transform(frame.image)).pictures()[2])
+        above.set_title(f"{name} = {value:g}: {gradient_left(background, frame.background):.1%} left")
+        error = (background - frame.background) / frame.noise
+        drawn = below.imshow(error - np.median(error), cmap="RdBu_r", vmin=-10, vmax=10)
+figure.colorbar(drawn, ax=panels, label="model less truth, in noise of a pixel", shrink=0.4, pad=0.01)
+for axes in panels.flat:
     axes.set_axis_off()
 plt.show()

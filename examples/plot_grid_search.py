@@ -32,7 +32,9 @@ grid = {
 each = EachImage(BackgroundSplineRegressor(n_control_points=36))
 with sklearn.config_context(enable_metadata_routing=True):
     search = GridSearchCV(each, grid, cv=len(images)).fit(images, truths, mask=masks)
-print(search.best_params_, f"R^2 = {search.best_score_:.3f}")
+for name, value in search.best_params_.items():
+    print(f"{name}: {value:.3g}")
+print(f"R^2 = {search.best_score_:.3f}")
 
 # %%
 # The best score of a search flatters: all images had a say in the choice. So choose for each by the others alone.

@@ -38,7 +38,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 each = EachImage(BackgroundSplineRegressor())
 search = OptunaSearchCV(each, space, cv=2, n_trials=24, random_state=0, error_score="raise").fit(images, truths)
 assert all(trial.state.name == "COMPLETE" for trial in search.trials_)
-print(search.best_params_)
+for name, value in search.best_params_.items():
+    print(f"{name}: {value:.3g}")
 
 # %%
 # The search has seen its frames; what its choice is worth, others tell. The defaults choose a smoothing for each image.
@@ -48,7 +49,7 @@ others = images_and_truths(range(4, 8))
 print(f"R^2 on other frames: {search.score(*others):.3f}, {each.score(*others):.3f} with the defaults")
 
 # %%
-# Each trial as a point in each of its parameters, later ones brighter.
+# Each trial as a point in each of its parameters, later ones brighter; those below the lower edge are not drawn.
 figure, panels = plt.subplots(1, 3, figsize=(12, 3.6), sharey=True, layout="constrained")
 for panel, name in zip(panels, space, strict=True):
     values = [trial.params[name] for trial in search.trials_]

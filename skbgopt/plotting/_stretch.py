@@ -167,15 +167,11 @@ class StretchDisplay:
             for name, share in zip(channel_names(len(shares)), shares, strict=True)
         ]
         _draw_histogram(axes, self.stretched, (0, 1), labels)
-        for name, threshold in zip(("min", "max"), self.thresholds, strict=True):
-            axes.axvline(threshold, color="black", linestyle="--", linewidth=1)
-            axes.annotate(
-                f"threshold {name} {threshold:g}", (threshold, 0.98), xycoords=("data", "axes fraction"),
-                xytext=(4 if name == "min" else -4, 0), textcoords="offset points", rotation=90, va="top",
-                ha="left" if name == "min" else "right", fontsize=9,
-                bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
-            )  # fmt: skip
-        axes.set_xlim(min(-0.02, self.thresholds[0] - 0.02), max(1.02, self.thresholds[1] + 0.02))
+        low, high = self.thresholds
+        for threshold, label in ((low, f"thresholds {low:g} and {high:g}"), (high, None)):
+            axes.axvline(threshold, color="black", linestyle="--", linewidth=1, label=label)
+        axes.set_ylim(top=axes.get_ylim()[1] ** 1.3)  # room for the legend
+        axes.set_xlim(min(-0.02, low - 0.02), max(1.02, high + 0.02))
         axes.set_xlabel("stretched value (the sky's median is at 0.25)")
         axes.set(ylabel="reduced pixels", title="After: stretched")
         axes.legend(loc="upper center", fontsize=9)
