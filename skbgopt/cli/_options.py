@@ -133,11 +133,11 @@ _SPLINE = grouped("Spline",
         help="Of the kernel: 1 is r, 2 is r^2 log r (thin plate), 3 is r^3, ..."),
     _estimator_option("degree", "--degree", type=_NumberOr(int, "none", None), metavar="INTEGER|none",
         show_default="the smallest that the order needs",
-        help="Of the polynomial that bends at no cost; 2 suits vignettes."),
+        help="Of the polynomial that bends at no cost; 2, a parabola, suits vignettes."),
     _estimator_option("init", "-i", "--init", type=Choice(["random", "grid"]),
         help="Where the control points stand."),
     _estimator_option("smoothing", "--smoothing", type=_NumberOr(float, "auto", "auto"), metavar="FLOAT|auto",
-        help="Price of bending, 1e-7 (almost free) to 10 (almost a plane); auto tries on held-out sky."),
+        help="Price of bending, 1e-7 (almost free) to 10 (almost a polynomial); auto tries on held-out sky."),
 )  # fmt: skip
 
 _PIXELS = grouped("Pixel",

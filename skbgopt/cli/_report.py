@@ -57,9 +57,9 @@ def number_format(statistics: np.ndarray) -> str:
 
 
 def statistics_line(label: str, statistics: np.ndarray, number: str = ".4f") -> str:
-    """Return minimum, median and maximum of each channel, with "(!)" where a minimum is negative."""
+    """Return minimum, median and maximum of each channel, and whether a minimum is negative."""
     parts = ("[" + " ".join(format(value, f"z{number}") for value in row) + "]" for row in statistics)
-    warning = "  (!)" if (statistics[0] < 0).any() else ""
+    warning = "  (negative)" if (statistics[0] < 0).any() else ""
     return f"[{label:<12}] Min / Median / Max = " + " / ".join(parts) + warning
 
 

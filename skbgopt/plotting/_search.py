@@ -155,7 +155,7 @@ class SearchDisplay:
         self._limit_scores(history)
         history.set(xlabel="trial", title=f"Best score {self.best_so_far()[-1]:.4g}")
         history.locator_params(axis="x", integer=True)
-        history.legend(loc="lower right", fontsize=9)
+        history.legend(loc="best", fontsize=9)
         for axes in others:
             self._draw_importances(axes)
 

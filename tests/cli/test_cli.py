@@ -149,10 +149,10 @@ def test_report_has_the_published_parts(galaxy):
 
 
 def test_statistics_line_looks_as_published_and_marks_negative_minima():
-    """Four decimals for stretched values, "(!)" for a negative minimum, more digits for faint data."""
+    """Four decimals for stretched values, a word for a negative minimum, more digits for faint data."""
     statistics = np.array([[-0.0034, 0.1], [0.25, 0.25], [1.0, 1.0]])
     assert statistics_line("Subtracted", statistics) == (
-        "[Subtracted  ] Min / Median / Max = [-0.0034 0.1000] / [0.2500 0.2500] / [1.0000 1.0000]  (!)"
+        "[Subtracted  ] Min / Median / Max = [-0.0034 0.1000] / [0.2500 0.2500] / [1.0000 1.0000]  (negative)"
     )
     assert number_format(statistics) == ".4f"
     assert number_format(1e4 * statistics) == ".1f"
