@@ -54,13 +54,15 @@ def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite
         _check_link(target)
         if len(os.fsencode(target.name)) > _LONGEST_NAME:
             raise OSError(errno.ENAMETOOLONG, "The name of the output is too long", str(target))
-        if any(_is_same(target, source) for source in sources):
+        # What will be replaced, also of "new/../name", which does not exist until the directory "new" is made.
+        behind = Path(os.path.realpath(target))
+        if any(_is_same(behind, source) for source in sources):
             raise ValueError(f"The output {target} is the input itself: choose another directory or name.")
-        if target.is_dir():
+        if behind.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        if target.exists() and not target.is_file():
+        if behind.exists() and not behind.is_file():
             raise ValueError(f"The output {target} is no regular file and is not replaced: choose another name.")
-        if target.exists() and not overwrite:
+        if behind.exists() and not overwrite:
             raise FileExistsError(f"The output {target} exists: pass --overwrite to replace it.")
         _check_directory(target.parent)
 

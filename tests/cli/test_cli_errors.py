@@ -82,6 +82,9 @@ def wrong_files(galaxy, folder):
         ("galaxy.fits --device abacus", "abacus"),
         ("galaxy.fits -tm 0.9999", "outside the thresholds"),
         ("galaxy.fits --hdu 5", "5"),
+        ("there.fits --output-dtype uint16 --output-scale 0", "0 is no finite number above 0"),
+        ("there.fits --output-dtype uint16 --output-scale nan", "nan is no finite number above 0"),
+        ("there.fits --output-dtype uint16 --pedestal inf", "inf is no finite number."),
         ("five.fits --format xisf", "XISF images of 1 or 3 channels"),
         ("odd.fits", "even height and width, got 159 x 240"),
         ("xtrans.fits", "2 x 2 Bayer patterns only"),
@@ -174,6 +177,25 @@ def test_an_output_directory_is_no_file_name(folder, galaxy):
     result = run("remove", "frame.fits", "flat.fits", *FAST, code=2)
     assert "OUTPUT_DIR is a directory" in result.stderr
     assert not (folder / "flat.fits").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("remove galaxy.fits out --save-model new/../galaxy.fits --overwrite", "is the input itself"),
+        ("remove galaxy.fits out --report new/../galaxy.fits --overwrite", "is the input itself"),
+        ("remove galaxy.fits new/..", "exists: pass --overwrite"),
+        ("remove galaxy.fits out --log-file out/../galaxy.fits", "is no text"),
+        ("batch galaxy.fits -o out --report out/../galaxy.fits", "is no report of skbgopt batch"),
+        ("tune galaxy.fits --save new/../galaxy.fits --overwrite", "is the input itself"),
+    ],
+)
+def test_ways_round_through_new_directories_lead_to_no_input(galaxy, folder, arguments, words):
+    """What a path leads to is looked at before its directories are made, and is what it leads to afterwards."""
+    Path("galaxy_bgModel.fits").write_text("mine")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert words in run(*arguments.split(), code=2).stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 def test_two_outputs_of_one_name_are_refused(folder, galaxy):
