@@ -62,8 +62,8 @@ def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
         if behind.exists() and not behind.is_file():
             raise ValueError(f"The output {target} is no regular file and is not replaced: choose another name.")
-        if behind.exists() and not overwrite:
-            raise FileExistsError(f"The output {target} exists: pass --overwrite to replace it.")
+        if not overwrite:
+            _check_absent(target)
         _check_directory(target.parent)
 
 
@@ -77,6 +77,11 @@ def check_is_no_file_name(directory: Path) -> None:
 
 def _is_same(target: Path, source: Path) -> bool:
     return target.exists() and source.exists() and os.path.samefile(target, source)
+
+
+def _check_absent(target: Path) -> None:
+    if os.path.exists(os.path.realpath(target)):
+        raise FileExistsError(f"The output {target} exists: pass --overwrite to replace it.")
 
 
 def _check_link(target: Path) -> None:
@@ -99,15 +104,24 @@ def _check_directory(directory: Path) -> None:
 
 
 @contextmanager
-def all_or_none(targets: Iterable[Path], prefix: str = ".skbgopt-") -> Iterator[dict[Path, Path]]:
+def all_or_none(
+    targets: Iterable[Path], prefix: str = ".skbgopt-", *, overwrite: bool = True
+) -> Iterator[dict[Path, Path]]:
     """Give for each target a path to write to; the files take the targets' places if the block succeeds.
 
     They are made in a directory beside them, whose name begins with the prefix. A symbolic link is followed, so that
     it survives and the file behind it is replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a target, perhaps since a moment ago, that is not to be overwritten.
     """
     behind = {target: Path(os.path.realpath(target)) for target in targets}
     with _all_or_none(behind.values(), prefix) as staged:
         yield {target: staged[path] for target, path in behind.items()}
+        for target in () if overwrite else behind:
+            _check_absent(target)
 
 
 @contextmanager
@@ -146,7 +160,7 @@ def _named_where_full(directories: list[Path]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:
+        if type(error) is OSError and error.errno is None:
             # Of writers that count bytes: numpy, and with it astropy and tifffile.
             raise OSError(errno.ENOSPC, "No room for all of the results", where) from error
         if error.errno in _NO_ROOM and error.filename is None:

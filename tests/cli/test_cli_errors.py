@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from skbgopt import write_image
+from skbgopt import BackgroundSplineRegressor, write_image
 from skbgopt.cli import _run
 from skbgopt.cli._outputs import all_or_none
 from tests.cli.command import FAST, forked, names, run
@@ -214,6 +214,20 @@ def test_older_results_stay_when_one_cannot_be_replaced(folder):
         second.mkdir()
         staged[second].write_text("newer")
     assert first.read_text() == "older"
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(galaxy, monkeypatch):
+    """What is there is looked at once more before the results take their places."""
+    fit = BackgroundSplineRegressor.fit_prepared
+
+    def fit_while_another_writes(self, prepared):
+        Path("out/galaxy_bgModel.fits").write_text("mine")
+        return fit(self, prepared)
+
+    monkeypatch.setattr(BackgroundSplineRegressor, "fit_prepared", fit_while_another_writes)
+    result = run("remove", "galaxy.fits", "out", *FAST, code=2)
+    assert result.stderr == "skbgopt: The output out/galaxy_bgModel.fits exists: pass --overwrite to replace it.\n"
+    assert names("out") == ["galaxy_bgModel.fits"] and Path("out/galaxy_bgModel.fits").read_text() == "mine"
 
 
 def test_a_terminal_is_no_image(folder):
