@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,8 @@ def read_records(path: Path) -> dict[str, Record]:
 @contextmanager
 def ledger(path: Path) -> Iterator[Callable[[Record], None]]:
     """Give a function that adds a record; in the end the file holds one line for each input, the last one."""
+    # Of "new/../name" there is nothing to look at until the directory "new" is made.
+    path = Path(os.path.realpath(path))
     before = read_records(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     cut_off = _content(path)[-1:] not in (b"", b"\n")

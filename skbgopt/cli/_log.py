@@ -78,7 +78,7 @@ def logged_to(path: Path | None) -> Iterator[None]:
         yield
         return
     _check_is_text(path)
-    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
+    handler = _LogFile(os.path.realpath(path), encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _LOGGER.addHandler(handler)
     try:
@@ -92,8 +92,10 @@ def logged_to(path: Path | None) -> Iterator[None]:
 def _check_is_text(path: Path) -> None:
     from skbgopt.io._formats import is_fits
 
-    if path.is_file():
-        with open(path, "rb") as file:
+    # Of "new/../name" there is nothing to look at until the directory "new" is made.
+    behind = os.path.realpath(path)
+    if os.path.isfile(behind):
+        with open(behind, "rb") as file:
             head = file.read(4096)
         # FITS begins with text.
         if b"\0" in head or is_fits(head):

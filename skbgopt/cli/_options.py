@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
@@ -80,6 +81,22 @@ class _NumberOr(click.ParamType):
         except ValueError:
             number = "whole number" if self.kind is int else "number"
             self.fail(f"{value!r} is neither a {number} nor {self.word!r}.", param, ctx)
+
+
+class _Finite(click.ParamType):
+    """A number that is finite and larger than a limit."""
+
+    name = "float"
+
+    def __init__(self, above: float = -math.inf):
+        self.above = above
+
+    def convert(self, value, param, ctx):
+        """Return the number."""
+        number = click.FLOAT.convert(value, param, ctx)
+        if not self.above < number < math.inf:
+            self.fail(f"{value} is no finite number{' above 0' * (self.above == 0)}.", param, ctx)
+        return number
 
 
 class _Size(click.ParamType):
@@ -208,9 +225,9 @@ _FILES = grouped("File",
     _option("-c", "--compress", is_flag=True, help="Compress the output without loss (XISF: lz4hc)."),
     _option("--output-dtype", type=Choice(["float", "uint8", "uint16", "uint32"]), default="float",
         show_default=True, help="Integers are dithered (with --seed) and rounded; pixels beyond are counted."),
-    _option("--output-scale", type=float, default=1.0, show_default=True,
+    _option("--output-scale", type=_Finite(above=0), default=1.0, show_default=True,
         help="Of integers: multiplies the pixels; 65535 for images from 0 to 1 as uint16."),
-    _option("--pedestal", type=float, default=0.0, show_default=True,
+    _option("--pedestal", type=_Finite(), default=0.0, show_default=True,
         help="Of integers: added, so that the sky's noise does not fall below 0."),
     *_INPUT,
     _option("--max-memory", type=_Size(), metavar="SIZE", show_default="none",

@@ -54,14 +54,16 @@ def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite
         _check_link(target)
         if len(os.fsencode(target.name)) > _LONGEST_NAME:
             raise OSError(errno.ENAMETOOLONG, "The name of the output is too long", str(target))
-        if any(_is_same(target, source) for source in sources):
+        # What will be replaced, also of "new/../name", which does not exist until the directory "new" is made.
+        behind = Path(os.path.realpath(target))
+        if any(_is_same(behind, source) for source in sources):
             raise ValueError(f"The output {target} is the input itself: choose another directory or name.")
-        if target.is_dir():
+        if behind.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        if target.exists() and not target.is_file():
+        if behind.exists() and not behind.is_file():
             raise ValueError(f"The output {target} is no regular file and is not replaced: choose another name.")
-        if target.exists() and not overwrite:
-            raise FileExistsError(f"The output {target} exists: pass --overwrite to replace it.")
+        if not overwrite:
+            _check_absent(target)
         _check_directory(target.parent)
 
 
@@ -75,6 +77,11 @@ def check_is_no_file_name(directory: Path) -> None:
 
 def _is_same(target: Path, source: Path) -> bool:
     return target.exists() and source.exists() and os.path.samefile(target, source)
+
+
+def _check_absent(target: Path) -> None:
+    if os.path.exists(os.path.realpath(target)):
+        raise FileExistsError(f"The output {target} exists: pass --overwrite to replace it.")
 
 
 def _check_link(target: Path) -> None:
@@ -97,15 +104,24 @@ def _check_directory(directory: Path) -> None:
 
 
 @contextmanager
-def all_or_none(targets: Iterable[Path], prefix: str = ".skbgopt-") -> Iterator[dict[Path, Path]]:
+def all_or_none(
+    targets: Iterable[Path], prefix: str = ".skbgopt-", *, overwrite: bool = True
+) -> Iterator[dict[Path, Path]]:
     """Give for each target a path to write to; the files take the targets' places if the block succeeds.
 
     They are made in a directory beside them, whose name begins with the prefix. A symbolic link is followed, so that
     it survives and the file behind it is replaced.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a target, perhaps since a moment ago, that is not to be overwritten.
     """
     behind = {target: Path(os.path.realpath(target)) for target in targets}
     with _all_or_none(behind.values(), prefix) as staged:
         yield {target: staged[path] for target, path in behind.items()}
+        for target in () if overwrite else behind:
+            _check_absent(target)
 
 
 @contextmanager
@@ -144,7 +160,7 @@ def _named_where_full(directories: list[Path]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno is None:
+        if type(error) is OSError and error.errno is None:
             # Of writers that count bytes: numpy, and with it astropy and tifffile.
             raise OSError(errno.ENOSPC, "No room for all of the results", where) from error
         if error.errno in _NO_ROOM and error.filename is None:

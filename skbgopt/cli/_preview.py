@@ -28,7 +28,7 @@ def run_preview(job: Job, say: report.Say, page: Page | None = None) -> Path:
     thresholds = (estimator.threshold_min, estimator.threshold_max)
     display = StretchDisplay.from_prepared(prepared, thresholds).plot()
     say(report.heading("Saving preview"))
-    with all_or_none(targets) as staged:
+    with all_or_none(targets, overwrite=job.overwrite) as staged:
         _write_figure(display.figure_, target, staged[target], say)
         if page is not None:
             say(f"Writing {page.path}... ", nl=False)

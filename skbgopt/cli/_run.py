@@ -178,7 +178,7 @@ def run_removal(job: Job, say: report.Say, page: Page | None = None) -> Removal:
     in_bands = _works_in_bands(job, source, targets)
     compress = job.compress or job.output_dtype != "float"
     check_memory(source, mask, job.max_memory, in_bands=in_bands, compress=compress, page=page is not None)
-    with all_or_none([*targets, *models, *pages], job.prefix) as staged:
+    with all_or_none([*targets, *models, *pages], job.prefix, overwrite=job.overwrite) as staged:
         pairs = [(target, staged[target]) for target in targets]
         figures = _remove(job, source, mask, estimator, pairs, say, in_bands)
         for target in models:

@@ -196,7 +196,7 @@ def _write(
 ) -> None:
     if search.targets:
         say(report.heading("Saving output files"))
-    with all_or_none(search.targets) as staged:
+    with all_or_none(search.targets, overwrite=search.jobs[0].overwrite) as staged:
         if search.save is not None:
             staged[search.save].write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         if search.picture is not None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import re
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tifffile
@@ -30,6 +32,8 @@ _COMPRESSIONS = ("NONE", "LZW", "ADOBE_DEFLATE", "DEFLATE", "PACKBITS", "ZSTD", 
 _ORIENTATION, _SHORT, _ASCII, _BYTES = 274, 3, 2, (1, 7)
 _RESOLUTIONS = (282, 283, 296)
 _CFA_PATTERN = 33422
+_MOST_PAGES = 1000
+_BYTE_ORDERS: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
 # They describe how the pixels were stored, or are read above or written anew: what is lost of others is named.
 _DESCRIBING = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 270, 273, 277, 278, 279, 280, 281, 284, 305, 317),
@@ -123,11 +127,27 @@ def _as_image(stored: np.ndarray, axes: str) -> np.ndarray:
 
 
 def _checked_page(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPage:
+    _check_chain(tiff, path)
     if not tiff.series:
         raise ImageFormatError(f"read_image found no image in {path}; save it again with its pixels.")
     page = tiff.pages.first
     _check_page(page, len(tiff.series[0].pages), path)
     return page
+
+
+def _check_chain(tiff: tifffile.TiffFile, path: Path) -> None:
+    """Refuse pages that lead from one to the other in a circle, which tifffile would follow for ever."""
+    form, places = tiff.tiff, list[int]()
+    place = tiff.pages.first.offset
+    with open(path, "rb") as file:
+        while 0 < place < path.stat().st_size:
+            if place in places or len(places) == _MOST_PAGES:
+                raise ValueError(f"its pages go round in a circle, or are more than {_MOST_PAGES}")
+            places.append(place)
+            file.seek(place)
+            n_tags = int.from_bytes(file.read(form.tagnosize), _BYTE_ORDERS[form.byteorder])
+            file.seek(n_tags * form.tagsize, os.SEEK_CUR)
+            place = int.from_bytes(file.read(form.offsetsize), _BYTE_ORDERS[form.byteorder])
 
 
 def _check_page(page: tifffile.TiffPage, n_pages: int, path: Path) -> None:

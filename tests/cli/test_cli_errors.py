@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from skbgopt import write_image
+from skbgopt import BackgroundSplineRegressor, write_image
 from skbgopt.cli import _run
 from skbgopt.cli._outputs import all_or_none
 from tests.cli.command import FAST, forked, names, run
@@ -82,6 +82,9 @@ def wrong_files(galaxy, folder):
         ("galaxy.fits --device abacus", "abacus"),
         ("galaxy.fits -tm 0.9999", "outside the thresholds"),
         ("galaxy.fits --hdu 5", "5"),
+        ("there.fits --output-dtype uint16 --output-scale 0", "0 is no finite number above 0"),
+        ("there.fits --output-dtype uint16 --output-scale nan", "nan is no finite number above 0"),
+        ("there.fits --output-dtype uint16 --pedestal inf", "inf is no finite number."),
         ("five.fits --format xisf", "XISF images of 1 or 3 channels"),
         ("odd.fits", "even height and width, got 159 x 240"),
         ("xtrans.fits", "2 x 2 Bayer patterns only"),
@@ -176,6 +179,25 @@ def test_an_output_directory_is_no_file_name(folder, galaxy):
     assert not (folder / "flat.fits").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("remove galaxy.fits out --save-model new/../galaxy.fits --overwrite", "is the input itself"),
+        ("remove galaxy.fits out --report new/../galaxy.fits --overwrite", "is the input itself"),
+        ("remove galaxy.fits new/..", "exists: pass --overwrite"),
+        ("remove galaxy.fits out --log-file out/../galaxy.fits", "is no text"),
+        ("batch galaxy.fits -o out --report out/../galaxy.fits", "is no report of skbgopt batch"),
+        ("tune galaxy.fits --save new/../galaxy.fits --overwrite", "is the input itself"),
+    ],
+)
+def test_ways_round_through_new_directories_lead_to_no_input(galaxy, folder, arguments, words):
+    """What a path leads to is looked at before its directories are made, and is what it leads to afterwards."""
+    Path("galaxy_bgModel.fits").write_text("mine")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert words in run(*arguments.split(), code=2).stderr
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
 def test_two_outputs_of_one_name_are_refused(folder, galaxy):
     """A model saved under the name of a result would overwrite it."""
     write_image("frame.fits", galaxy.image)
@@ -192,6 +214,20 @@ def test_older_results_stay_when_one_cannot_be_replaced(folder):
         second.mkdir()
         staged[second].write_text("newer")
     assert first.read_text() == "older"
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(galaxy, monkeypatch):
+    """What is there is looked at once more before the results take their places."""
+    fit = BackgroundSplineRegressor.fit_prepared
+
+    def fit_while_another_writes(self, prepared):
+        Path("out/galaxy_bgModel.fits").write_text("mine")
+        return fit(self, prepared)
+
+    monkeypatch.setattr(BackgroundSplineRegressor, "fit_prepared", fit_while_another_writes)
+    result = run("remove", "galaxy.fits", "out", *FAST, code=2)
+    assert result.stderr == "skbgopt: The output out/galaxy_bgModel.fits exists: pass --overwrite to replace it.\n"
+    assert names("out") == ["galaxy_bgModel.fits"] and Path("out/galaxy_bgModel.fits").read_text() == "mine"
 
 
 def test_a_terminal_is_no_image(folder):
