@@ -51,12 +51,12 @@ def searched(image, quick_reference):
 
 
 def test_the_best_trial_is_the_best(searched, image):
-    """It is the best of those that beat the first in every fold; its score is that of cross-validation."""
+    """It is the best of those that beat the first by a tenth in every fold; its score is that of cross-validation."""
     table = searched.cv_results_
     best = searched.best_index_
     assert table["params"][best] == searched.best_params_
     folds = np.array([table[f"split{k}_test_score"] for k in range(3)])
-    better = (folds > folds[:, :1]).all(axis=0)
+    better = (folds > 0.9 * folds[:, :1]).all(axis=0)
     assert better[best] or best == 0
     assert table["mean_test_score"][best] == searched.best_score_
     assert searched.best_score_ == max(table["mean_test_score"][better], default=table["mean_test_score"][0])
@@ -72,12 +72,14 @@ def test_the_best_trial_is_the_best(searched, image):
         # A higher mean by one fold alone is luck.
         ([(-3, -3), (-1, -4), (-2, -2)], 2),
         ([(-3, -3), (-1, -4)], 0),
+        # A few per cent everywhere may be luck as well.
+        ([(-3, -3), (-2.9, -2.9)], 0),
         # The best of those that are better everywhere.
         ([(-3, -3), (-2, -2), (-1, -2), (-0.1, -4)], 2),
     ],
 )
 def test_luck_in_one_fold_is_not_enough(folds, expected):
-    """A setting takes the place of the estimator's own only if it is better in every fold."""
+    """A setting takes the place of the estimator's own only if it is better by a tenth in every fold."""
     study = optuna.create_study()
     for k, scores in enumerate(folds):
         attributes = {"folds": [(score, 0.0, 0.0) for score in scores]} | ({OWN: True} if k == 0 else {})

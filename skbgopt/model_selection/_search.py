@@ -41,8 +41,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
 
     Each trial fits the image without some large blocks and is judged by `held_out_score` on the sky of those; see
     `cross_val_score_image`. The image is read and reduced once, so that a trial costs a few small fits. The estimator's
-    own setting and the published one are tried first, and what is chosen is the best of those that beat the own one in
-    every fold: of many scores the best is partly luck, and a search must not make worse what was good.
+    own setting and the published one are tried first, and what is chosen is the best of those that beat the own one by
+    a tenth in every fold: of many scores the best is partly luck, and a search must not make worse what was good.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         Minimises the held-out loss, minus the score. Trials hold their ``"folds"`` (score, seconds of the fit and of
         the score) and the ``"error"`` of a failed fit as user attributes.
     best_params_ : dict
-        Of the best trial that beats the estimator's own setting in every fold, or that setting.
+        Of the best trial that beats the estimator's own setting by a tenth in every fold, or that setting.
     best_score_ : float
         Mean over the folds, from -1 to 0.
     best_index_ : int

@@ -16,6 +16,8 @@ from scipy.stats import rankdata
 
 # User attribute of the trial with the estimator's own setting.
 OWN = "own_setting"
+# By so much of its score in each fold another setting has to be better.
+_MARGIN = 0.1
 
 
 class SeededTPE(BaseSampler):
@@ -75,7 +77,7 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def chosen_trial(study: optuna.Study) -> FrozenTrial:
-    """Return the best of the complete trials that beat the estimator's own setting in every fold, or that setting.
+    """Return the best of the complete trials that beat the estimator's own setting by a tenth in every fold, or that.
 
     The best of many scores is partly luck, which does not come about in every fold (docs/search_score.md).
     """
@@ -83,7 +85,8 @@ def chosen_trial(study: optuna.Study) -> FrozenTrial:
     own = next((trial for trial in complete if OWN in trial.user_attrs), None)
     if own is not None:
         scores = np.array([[fold[0] for fold in trial.user_attrs["folds"]] for trial in complete])
-        better = (scores > scores[complete.index(own)]).all(axis=1)
+        bar = scores[complete.index(own)]
+        better = (scores - bar > _MARGIN * np.abs(bar)).all(axis=1)
         complete = [trial for trial, is_better in zip(complete, better, strict=True) if is_better] or [own]
     return min(complete, key=lambda trial: trial.values[0])
 

@@ -172,17 +172,20 @@ def picks(folds: np.ndarray, roughness: np.ndarray) -> dict[str, int]:
     """Return the setting that each rule takes; its costs are of shape (n_settings, n_folds), the own setting first."""
     cost = folds.mean(axis=1)
     best = int(np.argmin(cost))
-    better = (folds < folds[0]).all(axis=1)
     difference = folds - folds[best]
     error = difference.std(axis=1, ddof=1) / folds.shape[1] ** 0.5
     near = np.flatnonzero(difference.mean(axis=1) <= error)
+
+    def best_below(share: float) -> int:
+        better = (folds < share * folds[0]).all(axis=1)
+        return int(np.argmin(np.where(better, cost, np.inf))) if better.any() else 0
+
     return {
         "best": best,
         "smoothest within 1 s.e.": int(near[np.argmin(roughness[near])]),
-        "own, unless best is better in every fold": best if better[best] else 0,
-        "best of those better than own in every fold": int(np.argmin(np.where(better, cost, np.inf)))
-        if any(better)
-        else 0,
+        "own, unless best is better in every fold": best if (folds[best] < folds[0]).all() else 0,
+        "best of those better than own in every fold": best_below(1),
+        "best of those better by a tenth in every fold": best_below(0.9),
     }
 
 
