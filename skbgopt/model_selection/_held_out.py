@@ -22,7 +22,7 @@ from ._block_kfold import check_cv
 
 # Trials see no more reduced pixels than about so many: every other row and column of a large image, or fewer, tell as
 # much of a sky that is smooth.
-_TRIAL_PIXELS = 1 << 16
+_TRIAL_PIXELS = 1 << 15
 # Side of the blocks that are judged, and of so many along the shorter side at least.
 _FACTOR = 8
 _LEAST_BLOCKS = 16
