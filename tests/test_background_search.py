@@ -281,7 +281,8 @@ def test_copies_of_a_fitted_search(searched, image):
     """A pickled search predicts the same and keeps its study; a clone has the parameters and nothing else."""
     copied = pickle.loads(pickle.dumps(searched))
     np.testing.assert_array_equal(copied.predict(image), searched.predict(image))
-    assert copied.study_.best_params == searched.best_params_
+    assert copied.study_.best_params == searched.study_.best_params
+    assert copied.best_params_ == searched.best_params_
     assert not hasattr(clone(searched), "study_")
     assert clone(searched).get_params()["estimator__n_control_points"] == 16
 
