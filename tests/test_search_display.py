@@ -78,6 +78,15 @@ def test_the_page_shows_every_trial_and_parameter(display):
     assert np.ptp(drawn(display.figure_)[:, :, :3]) > 200
 
 
+def test_the_trial_that_was_taken_stands_out():
+    """In each panel, also where another has the best score."""
+    axes = SearchDisplay(SCORE, PARAMS, SPACE, chosen=2).plot().axes_
+    assert [panel.lines[0].get_ydata()[0] for panel in axes["slices"]] == [SCORE[2]] * len(SPACE)
+    assert axes["history"].lines[-1].get_xdata() == [3]
+    assert axes["history"].get_title() == f"Trial 3 is taken, score {SCORE[2]:.4g}"
+    assert axes["parallel"].lines[0].get_ydata()[0] == pytest.approx(2 / 3)
+
+
 @pytest.mark.parametrize("n_parameters", [1, 7])
 def test_any_number_of_parameters(n_parameters):
     """More than a row holds are drawn in several, none is lost; without importances there is no panel of them."""
@@ -118,6 +127,7 @@ def test_from_a_search(search, image):
     assert np.isnan(display.score).any()
     assert display.space == {"smoothing": (1e-6, 1.0, "log"), "n_control_points": [9, 16, 5000]}
     assert display.importances == search.param_importances_
+    assert display.chosen == search.best_index_
     np.testing.assert_array_equal(display.pictures[1], search.predict(image))
     assert [panel.get_title() for panel in display.axes_["pictures"]] == ["Before", "Background model", "After"]
     drawn(figure)

@@ -178,7 +178,7 @@ def _lines(tuned: BackgroundSearchCV, found: dict[str, Any]) -> Iterator[str]:
     failed = next((error for error in table["error"] if error), None)
     if failed is not None:
         yield f"The first that failed: {failed}"
-    yield f"Best score: {found['score']:.5f}, of trial {tuned.best_index_ + 1}"
+    yield f"Score of the best setting: {found['score']:.5f}, of trial {tuned.best_index_ + 1}"
     if table["state"][0] == "COMPLETE":
         yield f"Score of the setting given: {table['mean_test_score'][0]:.5f}"
     yield f"Done in {found['seconds']:.2f} seconds"

@@ -17,6 +17,7 @@ _SPREADS = 4.0
 _BEST_SHARE = 0.1
 _COLOURS = "viridis"
 _BEST_COLOUR = "tab:red"
+_STAR = {"marker": "*", "linestyle": "", "color": _BEST_COLOUR, "markersize": 13, "zorder": 4}
 # Whole numbers of a range that are all labelled.
 _MOST_TICKS = 5
 
@@ -32,6 +33,8 @@ class SearchDisplay:
         What each trial tried; None where it did not have the parameter.
     space : dict of str to (low, high), (low, high, "log") or list of choices
         What was searched, as `BackgroundSearchCV` takes it.
+    chosen : int, optional
+        Index of the trial whose setting was taken, which stands out in red; that of the best score by default.
     importances : dict of str to float, optional
         Share of each parameter in what makes trials good.
     pictures : sequence of three ndarray of shape (height, width) or (height, width, n_channels), optional
@@ -55,10 +58,12 @@ class SearchDisplay:
     ['history', 'importances', 'parallel', 'slices']
     """
 
-    def __init__(self, score, params, space, *, importances=None, pictures=None):
+    def __init__(self, score, params, space, *, chosen=None, importances=None, pictures=None):
         self.score = np.asarray(score, dtype=float)
         self.params = {name: np.array([*values, None], dtype=object)[:-1] for name, values in params.items()}
         self.space = dict(space)
+        best = int(np.argmax(np.where(np.isfinite(self.score), self.score, -np.inf)))
+        self.chosen = best if chosen is None else int(chosen)
         self.importances = dict(importances or {})
         self.pictures = pictures
 
@@ -88,6 +93,7 @@ class SearchDisplay:
             table["mean_test_score"],
             {name: np.ma.filled(table[f"param_{name}"], None) for name in distributions},
             {name: _in_short(distribution) for name, distribution in distributions.items()},
+            chosen=search.best_index_,
             importances=search.param_importances_,
             pictures=None if X is None else _pictures(search, X, mask, sample_weight),
         )
@@ -153,7 +159,8 @@ class SearchDisplay:
             history.plot(numbers[~done], at_edge, "x", color="0.6", label="cut short or failed", clip_on=False)
         history.step(numbers, self.best_so_far(), where="post", color=_BEST_COLOUR, label="best so far")
         self._limit_scores(history)
-        history.set(xlabel="trial", title=f"Best score {self.best_so_far()[-1]:.4g}")
+        history.plot(numbers[self.chosen], self._drawn_scores()[self.chosen], **_STAR, label="taken")
+        history.set(xlabel="trial", title=f"Trial {self.chosen + 1} is taken, score {self.score[self.chosen]:.4g}")
         history.locator_params(axis="x", integer=True)
         history.legend(loc="best", fontsize=9)
         for axes in others:
@@ -172,12 +179,11 @@ class SearchDisplay:
         for unused in grid.ravel()[len(self.space) :]:
             unused.remove()
         self.axes_["slices"] = grid.ravel()[: len(self.space)]
-        best = int(np.argmax(np.where(np.isfinite(self.score), self.score, -np.inf)))
         order = np.arange(1, len(self.score) + 1)
         for axes, (name, space) in zip(self.axes_["slices"], self.space.items(), strict=True):
             place = self.positions(name)
             drawn = axes.scatter(place, self._drawn_scores(), c=order, s=18, cmap=_COLOURS)
-            axes.plot(place[best], self.score[best], "*", color=_BEST_COLOUR, markersize=13, zorder=4)
+            axes.plot(place[self.chosen], self._drawn_scores()[self.chosen], **_STAR)
             places, labels = _ticks(space)
             axes.set_xticks(places, labels, fontsize=9)
             axes.set(xlabel=name, xlim=(-0.05, 1.05))
@@ -202,8 +208,8 @@ class SearchDisplay:
         axes.add_collection(lines)
         if len(done):
             lines.set_alpha(np.where(stands_out, 1.0, 0.45).tolist())
-            axes.plot(x, heights[done[-1]], color=_BEST_COLOUR, linewidth=2.5)
-            axes.set_title("All trials; the best stand out, red is the best of all")
+            axes.plot(x, heights[self.chosen], color=_BEST_COLOUR, linewidth=2.5)
+            axes.set_title("All trials; the best stand out, red is the one taken")
         for k, space in enumerate(self.space.values()):
             axes.axvline(k, color="0.3", linewidth=1)
             for place, label in zip(*_ticks(space), strict=True):

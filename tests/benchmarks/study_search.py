@@ -89,8 +89,12 @@ def draw(kind: str, seed: int, rows: int, n_settings: int, path: Path) -> None:
     objective = make_objective(frame.image, frame.mask, None, BackgroundSplineRegressor(), None, None)
     (held_out,) = objective.images
     grid = held_out.grid
-    factor = round(rows / grid.usable.shape[0])
-    truth = reduce_blocks(np.atleast_3d(frame.background.astype(np.float64)), factor, "mean")
+    truth = reduce_blocks(
+        np.atleast_3d(frame.background.astype(np.float64)), held_out.reference.downscale_factor, "mean"
+    )
+    # Trials see some of the blocks of large frames.
+    stride = -(-truth.shape[0] // grid.usable.shape[0])
+    truth = truth[::stride, ::stride]
     rng = np.random.default_rng([seed, SKY_KINDS.index(kind)])
     settings = objective.starting_points(PUBLISHED) + [random_setting(rng) for _ in range(n_settings)]
     kept = []

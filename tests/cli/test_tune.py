@@ -100,7 +100,7 @@ def test_masks_and_several_images(oiii):
     )
     search = BackgroundSearchCV(BackgroundSplineRegressor(**QUICK), SPACE, n_trials=3, random_state=0, refit=False)
     search.fit([FRAME.image, FRAME.image[::-1]], sample_weight=[mask, mask])
-    assert f"Best score: {search.best_score_:.5f}, of trial {search.best_index_ + 1}\n" in result.stdout
+    assert f"Score of the best setting: {search.best_score_:.5f}, of trial {search.best_index_ + 1}\n" in result.stdout
 
 
 def test_the_picture(oiii):
