@@ -20,7 +20,7 @@ from .smoothing import SMOOTHING_PATH
 
 # The stiffest smoothings give almost the same model: a warm start among them looks at so many, or it would never see
 # that a softer one is better.
-_PAST_THE_PLATEAU = 4
+_PAST_THE_PLATEAU = 6
 
 
 class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):

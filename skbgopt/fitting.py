@@ -19,7 +19,7 @@ from .sky_level import sky_level
 from .smoothing import SMOOTHING_PATH, SmoothingPath
 from .solvers import Callback, MMResult
 from .splines import Spline, spline_basis, tail_degree
-from .stages import StagedFit, StagedSolution, Stages, every, grid_pixels
+from .stages import StagedFit, StagedSolution, every, grid_pixels
 from .stretch import LinearCurve, MidtonesCurve
 from .uncertainty import covariances, error_coefficients
 
@@ -32,8 +32,6 @@ _NOISE_ROUNDING = 0.1
 _BASIS_PIXELS = 4096
 # The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
 _STAGE_PIXELS = 8192
-# Of the second choice of the smoothing: the smoothest within so many of the best (docs/method.md has the table).
-_STANDARD_ERRORS = 0.5
 
 
 @dataclass(frozen=True)
@@ -183,7 +181,7 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
     stages = solver.stages(basis)
     if settings.smoothing == "auto":
-        path, solution = _solve_at_best(solver, stages)
+        path, solution = solver.solve_at_best(stages)
         smoothing = path.choice
     else:
         path, smoothing = None, settings.smoothing
@@ -216,18 +214,6 @@ def _judged(
         stages.basis.spline(result.coef), curve, level, smoothing, path, result.loss, result.curve, result.n_iter,
         objects, background, errors, level_std * prepared.block_noise,
     )  # fmt: skip
-
-
-def _solve_at_best(solver: StagedFit, stages: Stages) -> tuple[SmoothingPath, StagedSolution]:
-    """Choose the smoothing twice: before objects are masked, and with those masked that the first choice shows."""
-    first = solver.choose(stages.sample, 0.0)
-    solution = solver.solve(stages, first.choice)
-    if (solution.sky == 1).all():
-        return first, solution
-    # With the objects masked, held-out blocks are sky, and their score is that of the background alone.
-    weighed = stages.weighed(solution.sky, solver.pixels.index)
-    second = solver.choose(weighed.sample, _STANDARD_ERRORS)
-    return second, solution if second.choice == first.choice else solver.solve(stages, second.choice)
 
 
 def _solve_adam(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:

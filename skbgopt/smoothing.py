@@ -1,20 +1,31 @@
-"""The choice of the smoothing by held-out blocks of sky."""
+"""The choice of the smoothing by held-out blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .folds import block_labels, diagonal_folds
 from .losses import BackgroundLoss
-from .solvers import MMProblem, bending_penalty, minimize_mm
+from .solvers import MMProblem, MMResult, minimize_mm
 
 # From almost a polynomial to almost free.
 SMOOTHING_PATH = tuple(float(s) for s in np.logspace(1, -7, 9))
-_STEPS = 12
+# Blocks along the shorter axis. Which are held out is a matter of chance, less so with two cuts.
+_BLOCKS = (4, 5)
+# What a pixel costs below the model, at most, is 1; above it this much, where there may be an object.
+_OBJECT_COST = 0.125
+# A model that bends ten times as easily has to lower the cost by this share. Freedom that a gradient asks for lowers
+# it by a multiple, the skirts of a nebula hardly (docs/method.md has the tables of these three).
+_PRICE = 0.015
+# Below such a cost, far below that of noise, models are as good as each other.
+_LEAST_COST = 1e-3
+_STEPS = 25
 _TOL = 1e-4
 
 
@@ -27,11 +38,11 @@ class SmoothingPath:
     smoothing : ndarray of shape (n_smoothings,)
         From the smoothest on.
     score : ndarray of shape (n_smoothings,)
-        Minus the mean loss of the held-out pixels.
+        Minus the logarithm of the mean cost of the held-out pixels, less the price of the freedom.
     standard_error : ndarray of shape (n_smoothings,)
         Of the score's difference from the best, over blocks.
     best : int
-        Index of the choice.
+        Index of the choice, which has the best score.
     """
 
     smoothing: np.ndarray
@@ -46,79 +57,93 @@ class SmoothingPath:
 
 
 def choose_smoothing(
-    problem: MMProblem,
-    labels: np.ndarray,
-    partitions: list[np.ndarray],
+    smoothings: Sequence[float],
+    problems: Sequence[MMProblem],
+    solutions: Sequence[MMResult],
+    weights: Tensor,
+    partitions: Sequence[tuple[np.ndarray, np.ndarray]],
     loss: BackgroundLoss,
-    standard_errors: float,
-    path: tuple[float, ...] = SMOOTHING_PATH,
+    each: Callable[[Callable, Iterable], Iterable] = map,
 ) -> SmoothingPath:
-    """Score each smoothing of the path on held-out blocks; take the smoothest near the best.
+    """Score each smoothing on held-out blocks.
+
+    Each has the problem that it has led to, without the objects that its own model shows. A stiff model takes a
+    steep glow for an object and would find itself confirmed if those were not judged; so all pixels are, at a cost
+    that does not care how far one lies off.
 
     Parameters
     ----------
-    problem : MMProblem
-        On a sample of the usable reduced pixels; its penalty does not matter.
-    labels : ndarray of int, shape (n_pixels,)
-    partitions : list of ndarray
-        Each pixel's block and each block's folds, see `held_out_blocks`.
+    smoothings : sequence of float
+        Falling.
+    problems : sequence of MMProblem
+        One for each smoothing, on a sample of the usable reduced pixels.
+    solutions : sequence of MMResult
+        Of those problems or nearby; the fits without the held-out blocks start there.
+    weights : Tensor of shape (n_pixels, n_channels)
+        With the objects.
+    partitions : sequence of (ndarray of int, shape (n_pixels,), ndarray of int)
+        Each pixel's block and each block's fold, see `held_out_blocks`.
     loss : BackgroundLoss
-        What is minimised on the other blocks, and judges the held-out ones.
-    standard_errors : float
-        The smoothest model whose score is within so many standard errors of the best is taken.
-    path : tuple of float
-        Smoothings, falling.
+        What is minimised on the other blocks.
+    each : callable
+        Maps a function over a list, in order.
     """
-    n_blocks = partitions[0].size
-    weights = problem.weights.sum(dim=1).cpu().numpy().astype(float)
-    seen = weights > 0
-    loss_sum, count = np.zeros((len(path), n_blocks)), np.zeros(n_blocks)
-    for folds in partitions:
-        for fold in np.unique(folds):
-            held_out = (folds.ravel() == fold)[labels]
-            test, train = held_out & seen, ~held_out & seen
-            if not test.any() or train.sum() < problem.design.shape[1]:
-                continue
-            fitted, judged = (
-                problem.rows(torch.as_tensor(rows, device=problem.values.device)) for rows in (train, test)
-            )
-            for k, pixel_loss in enumerate(_held_out_losses(fitted, judged, loss, path)):
-                loss_sum[k] += np.bincount(labels[test], weights[test] * pixel_loss, n_blocks)
-            count += np.bincount(labels[test], weights[test], n_blocks)
-    return _smoothest_near_best(np.asarray(path), loss_sum, count, standard_errors)
+    pixel_weights = weights.sum(dim=1).cpu().numpy().astype(float)
+    by_block, counts = [], []
+    for labels, fold_of in partitions:
+        folds = [(fold_of.ravel() == fold)[labels] for fold in np.unique(fold_of)]
+        tasks = list(product(range(len(smoothings)), folds))
+        costs = each(lambda task: _held_out_cost(problems[task[0]], solutions[task[0]], task[1], loss), tasks)
+        table = np.zeros((len(smoothings), len(labels)))
+        for (k, held_out), cost in zip(tasks, costs, strict=True):
+            table[k, held_out] = cost
+        by_block.append([np.bincount(labels, pixel_weights * row, fold_of.size) for row in table])
+        counts.append(np.bincount(labels, pixel_weights, fold_of.size))
+    return _best(np.asarray(smoothings), np.concatenate(by_block, axis=1), np.concatenate(counts))
 
 
-def _held_out_losses(train, test, loss, path) -> Iterator[np.ndarray]:
-    """Yield the loss of each held-out pixel for each smoothing, each fit started from the last."""
-    coef = gram = None
-    for smoothing in path:
-        penalty = bending_penalty(smoothing, loss, train.values.shape[1])
-        result = minimize_mm(replace(train, penalty=penalty), loss, coef, gram, max_iter=_STEPS, tol=_TOL)
-        coef, gram = result.coef, result.gram
-        model = test.design @ coef.to(test.design)
-        yield loss.of_pixels(test.values, model, test.weights).cpu().numpy()
+def _held_out_cost(problem: MMProblem, solution: MMResult, held_out: np.ndarray, loss: BackgroundLoss) -> np.ndarray:
+    """Return what each pixel that is held out costs the model of the others; 1 if they are too few for one."""
+    device = problem.values.device
+    train = torch.as_tensor(~held_out, device=device) & (problem.weights.sum(dim=1) > 0)
+    if train.sum() < problem.design.shape[1]:
+        return np.ones(np.count_nonzero(held_out))
+    coef = minimize_mm(problem.rows(train), loss, solution.coef, solution.gram, max_iter=_STEPS, tol=_TOL).coef
+    judged = problem.rows(torch.as_tensor(held_out, device=device))
+    return pixel_cost((judged.values - judged.design @ coef.to(judged.design)).cpu().numpy(), loss.eps)
 
 
-def held_out_blocks(shape: tuple[int, int], blocks_short: int) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the block of each pixel of a grid, and the partitions of the blocks into folds.
+def pixel_cost(residual: np.ndarray, scale: float) -> np.ndarray:
+    """Return what pixels cost a model, from 0 to 1: the mean over channels, the last axis.
 
-    So many blocks along the grid's shorter axis, near square ones.
+    1 - exp(-(r / scale)**2 / 2) below the model, which nothing in the sky explains, and a fraction of it above.
     """
-    labels, blocks = block_labels(*shape, blocks_short)
-    return labels, diagonal_folds(blocks)
+    cost = -np.expm1(-0.5 * (residual / scale) ** 2)
+    return np.asarray(np.where(residual < 0, cost, _OBJECT_COST * cost).mean(axis=-1))
 
 
-def _smoothest_near_best(
-    path: np.ndarray, loss_sum: np.ndarray, count: np.ndarray, standard_errors: float
-) -> SmoothingPath:
+def held_out_blocks(shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield partitions of a grid: the block of each pixel, and the fold of each block.
+
+    The blocks are near square.
+    """
+    for blocks_short in _BLOCKS:
+        labels, blocks = block_labels(*shape, blocks_short)
+        for folds in diagonal_folds(blocks):
+            yield labels, folds
+
+
+def _best(smoothings: np.ndarray, cost_sum: np.ndarray, count: np.ndarray) -> SmoothingPath:
+    price = _PRICE * np.log10(smoothings[0] / smoothings)
     if not count.any():
-        return SmoothingPath(path, np.zeros(len(path)), np.zeros(len(path)), 0)
+        return SmoothingPath(smoothings, -price, np.zeros(len(price)), 0)
     seen = count > 0
     weight = count[seen] / count.sum()
-    by_block = -loss_sum[:, seen] / count[seen]
-    score = by_block @ weight
-    difference = by_block - by_block[np.argmax(score)]
-    mean = difference @ weight
-    error = np.sqrt(((difference - mean[:, None]) ** 2) @ weight / max(len(weight) - 1, 1))
-    near = np.flatnonzero(-mean <= standard_errors * error)
-    return SmoothingPath(path, score, error, int(near[0]))
+    by_block = cost_sum[:, seen] / count[seen] + _LEAST_COST
+    mean = by_block @ weight
+    score = -np.log(mean) - price
+    best = int(np.argmax(score))
+    # Of the logarithm of a ratio of means.
+    parts = by_block / mean[:, None] - by_block[best] / mean[best]
+    error = np.sqrt(parts**2 @ weight / max(len(weight) - 1, 1))
+    return SmoothingPath(smoothings, score, error, best)

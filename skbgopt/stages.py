@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._threads import thread_map
 from .grid_design import GridDesign
 from .losses import BackgroundLoss
 from .moving import move_control_points
@@ -22,10 +23,8 @@ from .stretch import LinearCurve, MidtonesCurve
 if TYPE_CHECKING:
     from .fitting import FitSettings
 
-# The smoothing is chosen on about this many: from more, the held-out blocks learn more of nebulae than of the sky.
+# Of the pixels on which the smoothing is chosen.
 _CHOICE_PIXELS = 5000
-# Blocks along the shorter axis: from fewer it is a matter of chance which are held out.
-_CHOICE_BLOCKS = 5
 # Pixels that the control points are moved on, for each of them.
 _MOVING_PIXELS_PER_POINT = 50
 # Times that objects are masked and the sky fitted again.
@@ -125,16 +124,6 @@ class StagedFit:
         grid = MMProblem(on_grid, basis.energies, pixels.values.to(device), pixels.weights.to(device), 0.0, sample)
         return Stages(basis, sample, grid)
 
-    def choose(self, problem: MMProblem, standard_errors: float) -> SmoothingPath:
-        """Choose the smoothing by held-out blocks of the sample."""
-        labels, partitions = held_out_blocks(self.prepared.usable.shape, _CHOICE_BLOCKS)
-        n_sample = len(self.pixels.index)
-        rows = np.linspace(0, n_sample - 1, min(n_sample, _CHOICE_PIXELS)).round().astype(int)
-        labels = labels.ravel()[self.pixels.index[rows]]
-        # Single precision will do: nothing is built on these fits but a choice among nine.
-        chosen = problem.rows(torch.from_numpy(rows)).to(torch.float32)
-        return choose_smoothing(chosen, labels, partitions, self.loss, standard_errors, self.settings.smoothings)
-
     def on_grid(self, stages: Stages, coef: Tensor) -> np.ndarray:
         """Return the model on the grid in the units of the fit, shape (n_rows, n_columns, n_channels)."""
         model = stages.grid.design @ coef.to(stages.grid.values)
@@ -155,6 +144,24 @@ class StagedFit:
         if self._masks_objects:
             return self._without_objects(stages, result)
         return StagedSolution(stages, result, np.ones(self.prepared.usable.shape))
+
+    def solve_at_best(self, stages: Stages) -> tuple[SmoothingPath, StagedSolution]:
+        """Fit the sample at each smoothing of the settings, and choose among the solutions by held-out blocks."""
+        smoothings = self.settings.smoothings
+        # Other devices work on their own, and not all may be called from several threads.
+        each = thread_map if self.device.type == "cpu" else map
+        solutions = list(each(lambda smoothing: self.solve(stages, smoothing), smoothings))
+        n_sample = len(self.pixels.index)
+        rows = np.linspace(0, n_sample - 1, min(n_sample, _CHOICE_PIXELS)).round().astype(int)
+        at = self.pixels.index[rows]
+        partitions = [(labels.ravel()[at], folds) for labels, folds in held_out_blocks(self.prepared.usable.shape)]
+        chosen = torch.from_numpy(rows)
+        # Single precision will do: nothing is built on these fits but a choice among nine.
+        problems = [solution.stages.sample.rows(chosen).to(torch.float32) for solution in solutions]
+        results = [solution.result for solution in solutions]
+        weights = self.pixels.sample_weights[chosen]
+        path = choose_smoothing(smoothings, problems, results, weights, partitions, self.loss, each)
+        return path, solutions[path.best]
 
     def finish(self, solution: StagedSolution) -> MMResult:
         """Go on from the sample to all pixels."""

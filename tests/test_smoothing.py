@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.base import clone
 
-from skbgopt import BackgroundSplineRegressor
-from skbgopt.smoothing import SMOOTHING_PATH
+from skbgopt import BackgroundSplineRegressor, gradient_left
+from skbgopt.smoothing import SMOOTHING_PATH, pixel_cost
 
 SHAPE = (160, 240)
 
@@ -68,15 +71,64 @@ def test_a_nebula_is_not_followed():
     assert np.ptp(error) < 3
 
 
+def glow(y, x):
+    """The light of a town beyond a corner, twenty times the noise."""
+    return 60 / (1 + 2 * ((x - 1) ** 2 + (y - 0.3) ** 2)) ** 1.5
+
+
+def test_a_glow_in_a_corner_is_no_object():
+    """Of a steep glow a fifteenth is left at most, although a stiff model masks the corner and meets all else."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] / 120 - 1
+    assert gradient_left(fitted_on(glow).predict(np.zeros(SHAPE)), glow(y, x)) < 1 / 15
+    stiff = fitted_on(glow, smoothing=1e-2)
+    assert gradient_left(stiff.predict(np.zeros(SHAPE)), glow(y, x)) > 1 / 3
+    assert stiff.object_mask_.mean() > 0.1
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e3))
+def test_the_cost_of_a_pixel_saturates(residual, scale):
+    """From 0 to 1, the same in any units, never falls with the distance, and is eight times as much below."""
+    cost, farther, opposite, scaled = (
+        pixel_cost(np.array([value]), width)
+        for value, width in ((residual, scale), (1.5 * residual, scale), (-residual, scale), (3 * residual, 3 * scale))
+    )
+    assert 0 <= cost <= farther <= 1
+    np.testing.assert_allclose(scaled, cost, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(opposite, cost * (8 if residual > 0 else 1 / 8), atol=1e-12)
+
+
+def test_the_choice_is_a_fit_at_that_number():
+    """The automatic choice gives what its number gives, to the last digit."""
+    model = fitted_on(waves)
+    fixed = fitted_on(waves, smoothing=model.smoothing_)
+    np.testing.assert_array_equal(fixed.predict(np.zeros(SHAPE)), model.predict(np.zeros(SHAPE)))
+
+
+def test_the_number_of_threads_changes_nothing():
+    """Fits of a path run side by side, each on one thread."""
+    before = torch.get_num_threads()
+    models = []
+    try:
+        for n_threads in (1, 3):
+            torch.set_num_threads(n_threads)
+            models.append(fitted_on(waves))
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(models[0].smoothing_path_.score, models[1].smoothing_path_.score)
+    np.testing.assert_array_equal(models[0].coef_, models[1].coef_)
+
+
 def test_scores_and_choice():
-    """The path holds a finite score for each smoothing, and the choice is one of them."""
+    """The path holds a finite score for each smoothing, and the best is taken."""
     model = fitted_on(waves)
     path = model.smoothing_path_
     assert path.score.shape == path.standard_error.shape == path.smoothing.shape
     assert np.isfinite(path.score).all()
     assert (path.standard_error >= 0).all()
     assert model.smoothing_ == path.smoothing[path.best]
-    assert path.best <= np.argmax(path.score), "never freer than the best"
+    assert path.best == np.argmax(path.score)
+    assert path.standard_error[path.best] == 0
 
 
 def test_a_number_is_used_as_it_is():
