@@ -43,8 +43,8 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     init : {"grid", "random"}, default="grid"
         Where the control points stand (begin, for ``solver="adam"``).
     smoothing : float or "auto", default="auto"
-        Price of bending, 1e-7 (almost free) to 10 (almost a polynomial). "auto" tries such a path on held-out
-        blocks of sky and takes the smoothest near the best. Only for ``solver="mm"``.
+        Price of bending, 1e-7 (almost free) to 10 (almost a polynomial). "auto" tries nine on held-out blocks and
+        takes the best; one that bends more easily has to be better for it. Only for ``solver="mm"``.
     quantile : float in (0, 1], default=0.99
         Of the stretch: what of each channel's values becomes 1. Lower is a stronger stretch. It must not clip
         the brightest part of the gradient. With ``loss_scale="noise"`` it matters for the thresholds only.
@@ -77,7 +77,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         Let ``solver="mm"`` move the control points as well: a lower loss where they are few and free.
     warm_start : bool, default=False
         Let ``smoothing="auto"`` try only the choice of the fit before and the ones beside it, if that was on an image
-        of the same shape: for frames of one night, in half the time. All else is fitted afresh, since from the
+        of the same shape: for frames of one night, in less than half the time. All else is fitted afresh, since from the
         spline before, fits on rich fields end in worse valleys of the loss.
     correction : {"subtract", "divide"}, default="subtract"
         What `transform` does: subtract the background, or divide by the background over its median (for

@@ -91,26 +91,43 @@ def choose_smoothing(
     pixel_weights = weights.sum(dim=1).cpu().numpy().astype(float)
     by_block, counts = [], []
     for labels, fold_of in partitions:
-        folds = [(fold_of.ravel() == fold)[labels] for fold in np.unique(fold_of)]
-        tasks = list(product(range(len(smoothings)), folds))
-        costs = each(lambda task: _held_out_cost(problems[task[0]], solutions[task[0]], task[1], loss), tasks)
-        table = np.zeros((len(smoothings), len(labels)))
-        for (k, held_out), cost in zip(tasks, costs, strict=True):
-            table[k, held_out] = cost
-        by_block.append([np.bincount(labels, pixel_weights * row, fold_of.size) for row in table])
+        residuals = held_out_residuals(problems, solutions, labels, fold_of, loss, each)
+        costs = pixel_weights * pixel_cost(residuals, loss.eps)
+        by_block.append([np.bincount(labels, cost, fold_of.size) for cost in costs])
         counts.append(np.bincount(labels, pixel_weights, fold_of.size))
     return _best(np.asarray(smoothings), np.concatenate(by_block, axis=1), np.concatenate(counts))
 
 
-def _held_out_cost(problem: MMProblem, solution: MMResult, held_out: np.ndarray, loss: BackgroundLoss) -> np.ndarray:
-    """Return what each pixel that is held out costs the model of the others; 1 if they are too few for one."""
-    device = problem.values.device
-    train = torch.as_tensor(~held_out, device=device) & (problem.weights.sum(dim=1) > 0)
+def held_out_residuals(
+    problems: Sequence[MMProblem],
+    solutions: Sequence[MMResult],
+    labels: np.ndarray,
+    fold_of: np.ndarray,
+    loss: BackgroundLoss,
+    each: Callable[[Callable, Iterable], Iterable] = map,
+) -> np.ndarray:
+    """Return each pixel less the model of the other folds, shape (n_problems, n_pixels, n_channels).
+
+    Minus infinity, which costs most, where too few pixels are left for a model.
+    """
+    folds = [(fold_of.ravel() == fold)[labels] for fold in np.unique(fold_of)]
+    tasks = list(product(range(len(problems)), folds))
+    found = each(lambda task: _residuals(problems[task[0]], solutions[task[0]], task[1], loss), tasks)
+    residuals = np.empty((len(problems), *problems[0].values.shape), dtype=np.float32)
+    for (k, held_out), residual in zip(tasks, found, strict=True):
+        residuals[k, held_out] = residual
+    return residuals
+
+
+def _residuals(
+    problem: MMProblem, solution: MMResult, held_out: np.ndarray, loss: BackgroundLoss
+) -> np.ndarray | float:
+    train = torch.as_tensor(~held_out, device=problem.values.device) & (problem.weights.sum(dim=1) > 0)
     if train.sum() < problem.design.shape[1]:
-        return np.ones(np.count_nonzero(held_out))
+        return -np.inf
     coef = minimize_mm(problem.rows(train), loss, solution.coef, solution.gram, max_iter=_STEPS, tol=_TOL).coef
-    judged = problem.rows(torch.as_tensor(held_out, device=device))
-    return pixel_cost((judged.values - judged.design @ coef.to(judged.design)).cpu().numpy(), loss.eps)
+    judged = problem.rows(torch.as_tensor(held_out, device=problem.values.device))
+    return (judged.values - judged.design @ coef.to(judged.design)).cpu().numpy()
 
 
 def pixel_cost(residual: np.ndarray, scale: float) -> np.ndarray:

@@ -1,0 +1,141 @@
+"""Which rule chooses the smoothing as the truth would: the path of made frames and of real skies with known gradients.
+
+python tests/benchmarks/study_smoothing.py draw --kinds ha ngc7023 --seeds 0 1 --directory paths
+python tests/benchmarks/study_smoothing.py table paths
+
+`draw` keeps what each smoothing of the path leaves of a frame's gradient, and the residuals of the blocks that are held
+out. `table` compares rules: the regret, what the smoothing that a rule chooses leaves over what the best of the path
+leaves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from itertools import product
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+from joblib import Parallel, delayed
+from quality_frames import REAL_SKIES, STRENGTHS, FrameSpec, frame_specs
+
+from skbgopt import BackgroundSplineRegressor, gradient_left, stages
+from skbgopt.datasets import SKY_KINDS
+from skbgopt.diagnosis import without_warnings
+from skbgopt.folds import block_labels, diagonal_folds
+from skbgopt.smoothing import SMOOTHING_PATH, choose_smoothing, held_out_residuals
+
+# Blocks along the shorter axis; every so many-th of the pixels that the fit would choose on.
+BLOCKS = (3, 4, 5)
+STRIDES = (1, 2, 4)
+# What rules are made from: blocks, strides, width of the cost, cost of an object, price of ten times as much freedom.
+CUTS = ((3,), (4,), (5,), (3, 5), (4, 5), (3, 4, 5))
+WIDTHS = (1.5, 2.0, 3.0)
+OBJECT_COSTS = (0.05, 0.1, 0.125, 0.2)
+PRICES = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03)
+# Residuals beyond are kept as this many sigmas.
+_MOST_SIGMAS = 60.0
+
+
+def draw(spec: FrameSpec, path: Path) -> None:
+    """Keep what each smoothing leaves of a frame's gradient, and its held-out residuals."""
+    sky = spec.make()
+    prepared = BackgroundSplineRegressor().prepare(sky.image, mask=sky.excluded)
+    kept: dict[str, np.ndarray] = {}
+
+    def blocks_of(shape: tuple[int, int]):
+        for blocks_short in BLOCKS:
+            labels, blocks = block_labels(*shape, blocks_short)
+            yield from ((labels, folds) for folds in diagonal_folds(blocks))
+
+    def keep(smoothings, problems, solutions, weights, partitions, loss, each):
+        for stride in STRIDES:
+            fewer = [problem.every(stride) for problem in problems]
+            kept[f"weights {stride}"] = weights[::stride].sum(dim=1).numpy()
+            for k, (labels, folds) in enumerate(partitions):
+                residuals = held_out_residuals(fewer, solutions, labels[::stride], folds, loss, each)
+                clipped = np.clip(residuals, -_MOST_SIGMAS, _MOST_SIGMAS).astype(np.float16)
+                kept[f"residuals {stride} {BLOCKS[k // 2]} {k % 2}"] = clipped
+        return choose_smoothing(smoothings, problems, solutions, weights, partitions, loss, each)
+
+    left = []
+    with without_warnings():
+        with patch.object(stages, "held_out_blocks", blocks_of), patch.object(stages, "choose_smoothing", keep):
+            BackgroundSplineRegressor().fit_prepared(prepared)
+        for number in SMOOTHING_PATH:
+            model = BackgroundSplineRegressor(smoothing=number).fit_prepared(prepared)
+            left.append(gradient_left(model.predict(sky.image), sky.truth, sky.excluded))
+    np.savez_compressed(path, left=left, **kept)
+
+
+def mean_costs(path: Path) -> tuple[np.ndarray, dict[tuple, np.ndarray]]:
+    """Return what each smoothing leaves, and the mean cost of each by stride, blocks, width and cost of an object."""
+    costs = {}
+    with np.load(path) as kept:
+        for stride, blocks in product(STRIDES, BLOCKS):
+            residuals = np.stack([kept[f"residuals {stride} {blocks} {k}"] for k in (0, 1)]).astype(np.float32)
+            weights = kept[f"weights {stride}"]
+            for width, object_cost in product(WIDTHS, OBJECT_COSTS):
+                cost = np.where(residuals < 0, 1, object_cost) * -np.expm1(-0.5 * (residuals / width) ** 2)
+                mean = np.average(cost.mean(axis=(0, 3)), axis=1, weights=weights)
+                costs[stride, blocks, width, object_cost] = mean
+        return kept["left"], costs
+
+
+def table(directory: Path, n_rows: int) -> None:
+    """Print the rules of least regret, each kind of frame with the same say."""
+    paths = sorted(directory.glob("*.npz"))
+    frames = [mean_costs(path) for path in paths]
+    kinds = np.array([path.stem.split()[0] for path in paths])
+    left = np.array([frame[0] for frame in frames])
+    decades = np.log10(SMOOTHING_PATH[0] / np.array(SMOOTHING_PATH))
+    rows = []
+    for rule in product(STRIDES, CUTS, WIDTHS, OBJECT_COSTS, PRICES):
+        stride, cut, width, object_cost, price = rule
+        cost = np.mean([[frame[1][stride, blocks, width, object_cost] for blocks in cut] for frame in frames], axis=1)
+        picked = np.argmin(np.log(cost) + price * decades, axis=1)
+        regret = left[np.arange(len(left)), picked] / left.min(axis=1)
+        by_kind = np.array([np.exp(np.log(regret[kinds == kind]).mean()) for kind in np.unique(kinds)])
+        rows.append((float(np.exp(np.log(by_kind).mean())), rule, regret, by_kind))
+    print(f"{len(paths)} frames")
+    quantiles = ("median", "75 %", "90 %", "worst")
+    print("| every | blocks | width | object | price | mean |", " | ".join((*quantiles, *np.unique(kinds))), "|")
+    print("| --- " * (10 + len(np.unique(kinds))), end="|\n")
+    for mean, rule, regret, by_kind in sorted(rows, key=lambda row: row[0])[:n_rows]:
+        numbers = [mean, *np.quantile(regret, [0.5, 0.75, 0.9, 1]), *by_kind]
+        names = [str(part).strip("(,)") for part in rule]
+        print("|", " | ".join([*names, *(f"{number:.2f}" for number in numbers)]), "|")
+
+
+def main() -> None:
+    """Draw paths, or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    drawing = commands.add_parser("draw")
+    drawing.add_argument("--kinds", nargs="+", default=[*SKY_KINDS, *REAL_SKIES], choices=[*SKY_KINDS, *REAL_SKIES])
+    drawing.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    drawing.add_argument("--rows", type=int, default=800)
+    drawing.add_argument("--jobs", type=int, default=1)
+    drawing.add_argument("--directory", type=Path, default=Path("paths"))
+    printing = commands.add_parser("table")
+    printing.add_argument("directory", type=Path)
+    printing.add_argument("--first", type=int, default=40, help="rows of the table")
+    given = parser.parse_args()
+    if given.command == "table":
+        table(given.directory, given.first)
+        return
+    given.directory.mkdir(parents=True, exist_ok=True)
+    specs = [
+        (spec, given.directory / f"{spec.name} {seed} {given.rows}.npz")
+        for seed in given.seeds
+        for spec in frame_specs(given.kinds, given.rows, [seed], STRENGTHS)
+    ]
+    Parallel(given.jobs, batch_size=1)(delayed(draw)(spec, path) for spec, path in specs if not path.exists())
+
+
+if __name__ == "__main__":
+    main()
