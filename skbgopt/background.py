@@ -20,7 +20,7 @@ from .smoothing import SMOOTHING_PATH
 
 # The stiffest smoothings give almost the same model: a warm start among them looks at so many, or it would never see
 # that a softer one is better.
-_PAST_THE_PLATEAU = 6
+_PAST_THE_PLATEAU = 4
 
 
 class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
@@ -43,7 +43,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     init : {"grid", "random"}, default="grid"
         Where the control points stand (begin, for ``solver="adam"``).
     smoothing : float or "auto", default="auto"
-        Price of bending, 1e-7 (almost free) to 10 (almost a polynomial). "auto" tries nine on held-out blocks and
+        Price of bending, 1e-7 (almost free) to 10 (almost a polynomial). "auto" tries seven on held-out blocks and
         takes the best; one that bends more easily has to be better for it. Only for ``solver="mm"``.
     quantile : float in (0, 1], default=0.99
         Of the stretch: what of each channel's values becomes 1. Lower is a stronger stretch. It must not clip
@@ -77,7 +77,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         Let ``solver="mm"`` move the control points as well: a lower loss where they are few and free.
     warm_start : bool, default=False
         Let ``smoothing="auto"`` try only the choice of the fit before and the ones beside it, if that was on an image
-        of the same shape: for frames of one night, in less than half the time. All else is fitted afresh, since from the
+        of the same shape: for frames of one night, in half the time. All else is fitted afresh, since from the
         spline before, fits on rich fields end in worse valleys of the loss.
     correction : {"subtract", "divide"}, default="subtract"
         What `transform` does: subtract the background, or divide by the background over its median (for

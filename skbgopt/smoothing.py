@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,12 +14,12 @@ from .folds import block_labels, diagonal_folds
 from .losses import BackgroundLoss
 from .solvers import MMProblem, MMResult, minimize_mm
 
-# From almost a polynomial to almost free.
-SMOOTHING_PATH = tuple(float(s) for s in np.logspace(1, -7, 9))
-# Blocks along the shorter axis. Which are held out is a matter of chance, less so with two cuts.
-_BLOCKS = (4, 5)
+# From almost a polynomial to almost free. Between the first two models hardly differ: none was ever chosen there.
+SMOOTHING_PATH = (10.0, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+# Blocks along the shorter axis.
+_BLOCKS = 4
 # What a pixel costs below the model, at most, is 1; above it this much, where there may be an object.
-_OBJECT_COST = 0.125
+_OBJECT_COST = 0.2
 # A model that bends ten times as easily has to lower the cost by this share. Freedom that a gradient asks for lowers
 # it by a multiple, the skirts of a nebula hardly (docs/method.md has the tables of these three).
 _PRICE = 0.015
@@ -61,7 +61,8 @@ def choose_smoothing(
     problems: Sequence[MMProblem],
     solutions: Sequence[MMResult],
     weights: Tensor,
-    partitions: Sequence[tuple[np.ndarray, np.ndarray]],
+    labels: np.ndarray,
+    partitions: Sequence[np.ndarray],
     loss: BackgroundLoss,
     each: Callable[[Callable, Iterable], Iterable] = map,
 ) -> SmoothingPath:
@@ -81,7 +82,8 @@ def choose_smoothing(
         Of those problems or nearby; the fits without the held-out blocks start there.
     weights : Tensor of shape (n_pixels, n_channels)
         With the objects.
-    partitions : sequence of (ndarray of int, shape (n_pixels,), ndarray of int)
+    labels : ndarray of int, shape (n_pixels,)
+    partitions : sequence of ndarray of int
         Each pixel's block and each block's fold, see `held_out_blocks`.
     loss : BackgroundLoss
         What is minimised on the other blocks.
@@ -89,13 +91,13 @@ def choose_smoothing(
         Maps a function over a list, in order.
     """
     pixel_weights = weights.sum(dim=1).cpu().numpy().astype(float)
-    by_block, counts = [], []
-    for labels, fold_of in partitions:
+    cost = np.zeros((len(smoothings), len(labels)))
+    for fold_of in partitions:
         residuals = held_out_residuals(problems, solutions, labels, fold_of, loss, each)
-        costs = pixel_weights * pixel_cost(residuals, loss.eps)
-        by_block.append([np.bincount(labels, cost, fold_of.size) for cost in costs])
-        counts.append(np.bincount(labels, pixel_weights, fold_of.size))
-    return _best(np.asarray(smoothings), np.concatenate(by_block, axis=1), np.concatenate(counts))
+        cost += pixel_cost(residuals, loss.eps) / len(partitions)
+    n_blocks = partitions[0].size
+    by_block = [np.bincount(labels, pixel_weights * of_pixels, n_blocks) for of_pixels in cost]
+    return _best(np.asarray(smoothings), np.array(by_block), np.bincount(labels, pixel_weights, n_blocks))
 
 
 def held_out_residuals(
@@ -139,15 +141,10 @@ def pixel_cost(residual: np.ndarray, scale: float) -> np.ndarray:
     return np.asarray(np.where(residual < 0, cost, _OBJECT_COST * cost).mean(axis=-1))
 
 
-def held_out_blocks(shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield partitions of a grid: the block of each pixel, and the fold of each block.
-
-    The blocks are near square.
-    """
-    for blocks_short in _BLOCKS:
-        labels, blocks = block_labels(*shape, blocks_short)
-        for folds in diagonal_folds(blocks):
-            yield labels, folds
+def held_out_blocks(shape: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return the near square block of each pixel of a grid, and the partitions of the blocks into folds."""
+    labels, blocks = block_labels(*shape, _BLOCKS)
+    return labels, diagonal_folds(blocks)
 
 
 def _best(smoothings: np.ndarray, cost_sum: np.ndarray, count: np.ndarray) -> SmoothingPath:

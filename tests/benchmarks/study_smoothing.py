@@ -27,15 +27,15 @@ from skbgopt import BackgroundSplineRegressor, gradient_left, stages
 from skbgopt.datasets import SKY_KINDS
 from skbgopt.diagnosis import without_warnings
 from skbgopt.folds import block_labels, diagonal_folds
-from skbgopt.smoothing import SMOOTHING_PATH, choose_smoothing, held_out_residuals
+from skbgopt.smoothing import SMOOTHING_PATH, choose_smoothing, held_out_blocks, held_out_residuals
 
 # Blocks along the shorter axis; every so many-th of the pixels that the fit would choose on.
 BLOCKS = (3, 4, 5)
-STRIDES = (1, 2, 4)
+STRIDES = (1, 2)
 # What rules are made from: blocks, strides, width of the cost, cost of an object, price of ten times as much freedom.
-CUTS = ((3,), (4,), (5,), (3, 5), (4, 5), (3, 4, 5))
-WIDTHS = (1.5, 2.0, 3.0)
-OBJECT_COSTS = (0.05, 0.1, 0.125, 0.2)
+CUTS = ((3,), (4,), (5,), (4, 5), (3, 4, 5))
+WIDTHS = (1.5, 2.0, 3.0, 4.5)
+OBJECT_COSTS = (0.05, 0.1, 0.2, 0.4, 1.0)
 PRICES = (0.0, 0.005, 0.01, 0.015, 0.02, 0.03)
 # Residuals beyond are kept as this many sigmas.
 _MOST_SIGMAS = 60.0
@@ -47,24 +47,29 @@ def draw(spec: FrameSpec, path: Path) -> None:
     prepared = BackgroundSplineRegressor().prepare(sky.image, mask=sky.excluded)
     kept: dict[str, np.ndarray] = {}
 
-    def blocks_of(shape: tuple[int, int]):
-        for blocks_short in BLOCKS:
-            labels, blocks = block_labels(*shape, blocks_short)
-            yield from ((labels, folds) for folds in diagonal_folds(blocks))
+    shape = prepared.usable.shape
 
-    def keep(smoothings, problems, solutions, weights, partitions, loss, each):
-        for stride in STRIDES:
+    def numbers(shape: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Stand for `held_out_blocks`: each pixel is its own block."""
+        return np.arange(np.prod(shape)).reshape(shape), []
+
+    def keep(smoothings, problems, solutions, weights, pixels, partitions, loss, each):
+        for stride, blocks_short in product(STRIDES, BLOCKS):
             fewer = [problem.every(stride) for problem in problems]
             kept[f"weights {stride}"] = weights[::stride].sum(dim=1).numpy()
-            for k, (labels, folds) in enumerate(partitions):
-                residuals = held_out_residuals(fewer, solutions, labels[::stride], folds, loss, each)
+            labels, blocks = block_labels(*shape, blocks_short)
+            labels = labels.ravel()[pixels[::stride]]
+            for k, folds in enumerate(diagonal_folds(blocks)):
+                residuals = held_out_residuals(fewer, solutions, labels, folds, loss, each)
                 clipped = np.clip(residuals, -_MOST_SIGMAS, _MOST_SIGMAS).astype(np.float16)
-                kept[f"residuals {stride} {BLOCKS[k // 2]} {k % 2}"] = clipped
-        return choose_smoothing(smoothings, problems, solutions, weights, partitions, loss, each)
+                kept[f"residuals {stride} {blocks_short} {k}"] = clipped
+        labels, partitions = held_out_blocks(shape)
+        labels = labels.ravel()[pixels]
+        return choose_smoothing(smoothings, problems, solutions, weights, labels, partitions, loss, each)
 
     left = []
     with without_warnings():
-        with patch.object(stages, "held_out_blocks", blocks_of), patch.object(stages, "choose_smoothing", keep):
+        with patch.object(stages, "held_out_blocks", numbers), patch.object(stages, "choose_smoothing", keep):
             BackgroundSplineRegressor().fit_prepared(prepared)
         for number in SMOOTHING_PATH:
             model = BackgroundSplineRegressor(smoothing=number).fit_prepared(prepared)
