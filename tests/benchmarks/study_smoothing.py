@@ -29,8 +29,9 @@ from skbgopt.diagnosis import without_warnings
 from skbgopt.folds import block_labels, diagonal_folds
 from skbgopt.smoothing import SMOOTHING_PATH, choose_smoothing, held_out_blocks, held_out_residuals
 
-# Blocks along the shorter axis; every so many-th of the pixels that the fit would choose on.
+# Blocks along the shorter axis; of so many pixels every so many-th.
 BLOCKS = (3, 4, 5)
+_PIXELS = 5000
 STRIDES = (1, 2)
 # What rules are made from: blocks, strides, width of the cost, cost of an object, price of ten times as much freedom.
 CUTS = ((3,), (4,), (5,), (4, 5), (3, 4, 5))
@@ -49,11 +50,12 @@ def draw(spec: FrameSpec, path: Path) -> None:
 
     shape = prepared.usable.shape
 
-    def numbers(shape: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray]]:
+    def numbers(shape: tuple[int, int]) -> list[tuple[np.ndarray, list]]:
         """Stand for `held_out_blocks`: each pixel is its own block."""
-        return np.arange(np.prod(shape)).reshape(shape), []
+        return [(np.arange(np.prod(shape)).reshape(shape), [])]
 
-    def keep(smoothings, problems, solutions, weights, pixels, partitions, loss, each):
+    def keep(smoothings, problems, solutions, weights, cuts, loss, each):
+        ((pixels, _),) = cuts
         for stride, blocks_short in product(STRIDES, BLOCKS):
             fewer = [problem.every(stride) for problem in problems]
             kept[f"weights {stride}"] = weights[::stride].sum(dim=1).numpy()
@@ -63,13 +65,16 @@ def draw(spec: FrameSpec, path: Path) -> None:
                 residuals = held_out_residuals(fewer, solutions, labels, folds, loss, each)
                 clipped = np.clip(residuals, -_MOST_SIGMAS, _MOST_SIGMAS).astype(np.float16)
                 kept[f"residuals {stride} {blocks_short} {k}"] = clipped
-        labels, partitions = held_out_blocks(shape)
-        labels = labels.ravel()[pixels]
-        return choose_smoothing(smoothings, problems, solutions, weights, labels, partitions, loss, each)
+        cuts = [(labels.ravel()[pixels], folds) for labels, folds in held_out_blocks(shape)]
+        return choose_smoothing(smoothings, problems, solutions, weights, cuts, loss, each)
 
     left = []
     with without_warnings():
-        with patch.object(stages, "held_out_blocks", numbers), patch.object(stages, "choose_smoothing", keep):
+        with (
+            patch.object(stages, "held_out_blocks", numbers),
+            patch.object(stages, "choose_smoothing", keep),
+            patch.object(stages, "_CHOICE_PIXELS", _PIXELS),
+        ):
             BackgroundSplineRegressor().fit_prepared(prepared)
         for number in SMOOTHING_PATH:
             model = BackgroundSplineRegressor(smoothing=number).fit_prepared(prepared)
