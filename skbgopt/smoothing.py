@@ -25,7 +25,7 @@ _OBJECT_COST = 0.2
 _PRICE = 0.015
 # Below such a cost, far below that of noise, models are as good as each other.
 _LEAST_COST = 1e-3
-_STEPS = 25
+_STEPS = 10
 _TOL = 1e-4
 
 
