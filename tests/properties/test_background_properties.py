@@ -53,7 +53,7 @@ def test_mask_weight_and_nan_are_the_same(image, data):
     np.testing.assert_array_equal(clone(model).fit(holed).coef_, expected)
 
 
-@examples(8)
+@examples(5)
 @given(sky_images(dtypes=st.sampled_from(["<f4", "<f8"])), st.floats(-1e6, 1e6, width=32), st.data())
 def test_values_under_a_mask_do_not_matter(image, value, data):
     """Neither to the background nor to its smoothing."""

@@ -38,7 +38,7 @@ def test_polynomials_in_the_null_space_are_reproduced(samples, order, extra, see
 
 
 @given(st.integers(1, 4), st.integers(5, 12), seeds)
-@examples(12)
+@examples(6)
 def test_values_at_the_control_points_as_the_smoothing_goes_to_0(order, n_points, seed):
     """Samples of a spline through values at the control points: without smoothing the fit has these values there."""
     low, high = -np.ones(2), np.ones(2)
