@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -16,13 +16,15 @@ from .solvers import MMProblem, MMResult, minimize_mm
 
 # From almost a polynomial to almost free. Between the first two models hardly differ: none was ever chosen there.
 SMOOTHING_PATH = (10.0, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-# Blocks along the shorter axis.
-_BLOCKS = 4
+# Blocks along the shorter axis. Where they are cut is a matter of chance, less so with two cuts.
+_BLOCKS = (4, 5)
+# Residuals of this share of the loss's scale begin to count as no sky.
+_WIDTH = 0.75
 # What a pixel costs below the model, at most, is 1; above it this much, where there may be an object.
-_OBJECT_COST = 0.3
+_OBJECT_COST = 0.2
 # A model that bends ten times as easily has to lower the cost by this share. Freedom that a gradient asks for lowers
-# it by a multiple, the skirts of a nebula hardly (docs/method.md has the tables of these three).
-_PRICE = 0.0175
+# it by a multiple, the skirts of a nebula hardly (docs/method.md has the tables of these).
+_PRICE = 0.0125
 # Below such a cost, far below that of noise, models are as good as each other.
 _LEAST_COST = 1e-3
 _STEPS = 10
@@ -61,8 +63,7 @@ def choose_smoothing(
     problems: Sequence[MMProblem],
     solutions: Sequence[MMResult],
     weights: Tensor,
-    labels: np.ndarray,
-    partitions: Sequence[np.ndarray],
+    cuts: Sequence[tuple[np.ndarray, list[np.ndarray]]],
     loss: BackgroundLoss,
     each: Callable[[Callable, Iterable], Iterable] = map,
 ) -> SmoothingPath:
@@ -82,20 +83,24 @@ def choose_smoothing(
         Of those problems or nearby; the fits without the held-out blocks start there.
     weights : Tensor of shape (n_pixels, n_channels)
         With the objects.
-    labels : ndarray of int, shape (n_pixels,)
-    partitions : sequence of ndarray of int
-        Each pixel's block, and the blocks' folds, see `held_out_blocks`.
+    cuts : sequence of (ndarray of int, shape (n_pixels,), list of ndarray of int)
+        Each pixel's block and partitions of the blocks into folds, see `held_out_blocks`.
     loss : BackgroundLoss
         What is minimised on the other blocks.
     each : callable
         Maps a function over a list, in order.
     """
     pixel_weights = weights.sum(dim=1).cpu().numpy().astype(float)
-    residuals = (held_out_residuals(problems, solutions, labels, fold_of, loss, each) for fold_of in partitions)
-    cost = pixel_weights * np.mean([pixel_cost(residual, loss.eps) for residual in residuals], axis=0)
-    n_blocks = partitions[0].size
-    by_block = np.array([np.bincount(labels, of_pixels, n_blocks) for of_pixels in cost])
-    return _best(np.asarray(smoothings), by_block, np.bincount(labels, pixel_weights, n_blocks))
+    cost_sums, counts = [], []
+    for labels, partitions in cuts:
+        residuals = (held_out_residuals(problems, solutions, labels, folds, loss, each) for folds in partitions)
+        cost = pixel_weights * np.mean(
+            [pixel_cost(each_residual, _WIDTH * loss.eps) for each_residual in residuals], axis=0
+        )
+        n_blocks = partitions[0].size
+        cost_sums.append([np.bincount(labels, of_pixels, n_blocks) for of_pixels in cost])
+        counts.append(np.bincount(labels, pixel_weights, n_blocks))
+    return _best(np.asarray(smoothings), np.concatenate(cost_sums, axis=1), np.concatenate(counts))
 
 
 def held_out_residuals(
@@ -139,10 +144,11 @@ def pixel_cost(residual: np.ndarray, scale: float) -> np.ndarray:
     return np.asarray(np.where(residual < 0, cost, _OBJECT_COST * cost).mean(axis=-1))
 
 
-def held_out_blocks(shape: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the near square block of each pixel of a grid, and the partitions of the blocks into folds."""
-    labels, blocks = block_labels(*shape, _BLOCKS)
-    return labels, diagonal_folds(blocks)
+def held_out_blocks(shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """Yield cuts of a grid: the near square block of each pixel, and partitions of the blocks into folds."""
+    for blocks_short in _BLOCKS:
+        labels, blocks = block_labels(*shape, blocks_short)
+        yield labels, diagonal_folds(blocks)
 
 
 def _best(smoothings: np.ndarray, cost_sum: np.ndarray, count: np.ndarray) -> SmoothingPath:

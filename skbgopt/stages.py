@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .fitting import FitSettings
 
 # The smoothing is chosen on this many: from more, models that bend learn to foresee more of the nebulae.
-_CHOICE_PIXELS = 2500
+_CHOICE_PIXELS = 5000
 # Pixels that the control points are moved on, for each of them.
 _MOVING_PIXELS_PER_POINT = 50
 # Times that objects are masked and the sky fitted again.
@@ -153,14 +153,14 @@ class StagedFit:
         solutions = list(each(lambda smoothing: self.solve(stages, smoothing), smoothings))
         n_sample = len(self.pixels.index)
         rows = np.linspace(0, n_sample - 1, min(n_sample, _CHOICE_PIXELS)).round().astype(int)
-        labels, partitions = held_out_blocks(self.prepared.usable.shape)
-        labels = labels.ravel()[self.pixels.index[rows]]
+        at = self.pixels.index[rows]
+        cuts = [(labels.ravel()[at], folds) for labels, folds in held_out_blocks(self.prepared.usable.shape)]
         chosen = torch.from_numpy(rows)
         # Single precision will do: nothing is built on these fits but a choice among seven.
         problems = [solution.stages.sample.rows(chosen).to(torch.float32) for solution in solutions]
         results = [solution.result for solution in solutions]
         weights = self.pixels.sample_weights[chosen]
-        path = choose_smoothing(smoothings, problems, results, weights, labels, partitions, self.loss, each)
+        path = choose_smoothing(smoothings, problems, results, weights, cuts, self.loss, each)
         return path, solutions[path.best]
 
     def finish(self, solution: StagedSolution) -> MMResult:

@@ -86,14 +86,14 @@ def test_a_glow_in_a_corner_is_no_object():
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e3))
 def test_the_cost_of_a_pixel_saturates(residual, scale):
-    """From 0 to 1, the same in any units, never falls with the distance, and is 10 / 3 as much below."""
+    """From 0 to 1, the same in any units, never falls with the distance, and is five times as much below."""
     cost, farther, opposite, scaled = (
         pixel_cost(np.array([value]), width)
         for value, width in ((residual, scale), (1.5 * residual, scale), (-residual, scale), (3 * residual, 3 * scale))
     )
     assert 0 <= cost <= farther <= 1
     np.testing.assert_allclose(scaled, cost, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(opposite, cost * (10 / 3 if residual > 0 else 0.3), atol=1e-12)
+    np.testing.assert_allclose(opposite, cost * (5 if residual > 0 else 0.2), atol=1e-12)
 
 
 def test_the_choice_is_a_fit_at_that_number():

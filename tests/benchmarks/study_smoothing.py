@@ -36,8 +36,8 @@ STRIDES = (1, 2)
 # What rules are made from: blocks, strides, width of the cost, cost of an object, price of ten times as much freedom.
 CUTS = ((4,), (5,), (4, 5), (3, 4, 5))
 WIDTHS = (1.5, 2.0, 3.0, 4.5)
-OBJECT_COSTS = (0.05, 0.1, 0.2, 0.3, 0.4, 1.0)
-PRICES = (0.0, 0.01, 0.015, 0.0175, 0.02, 0.03)
+OBJECT_COSTS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 1.0)
+PRICES = (0.0, 0.01, 0.0125, 0.015, 0.02, 0.03)
 # Residuals beyond are kept as this many sigmas.
 _MOST_SIGMAS = 60.0
 
@@ -50,11 +50,12 @@ def draw(spec: FrameSpec, path: Path) -> None:
 
     shape = prepared.usable.shape
 
-    def numbers(shape: tuple[int, int]) -> tuple[np.ndarray, list[np.ndarray]]:
+    def numbers(shape: tuple[int, int]) -> list[tuple[np.ndarray, list]]:
         """Stand for `held_out_blocks`: each pixel is its own block."""
-        return np.arange(np.prod(shape)).reshape(shape), []
+        return [(np.arange(np.prod(shape)).reshape(shape), [])]
 
-    def keep(smoothings, problems, solutions, weights, pixels, partitions, loss, each):
+    def keep(smoothings, problems, solutions, weights, cuts, loss, each):
+        ((pixels, _),) = cuts
         for stride, blocks_short in product(STRIDES, BLOCKS):
             fewer = [problem.every(stride) for problem in problems]
             kept[f"weights {stride}"] = weights[::stride].sum(dim=1).numpy()
@@ -64,9 +65,8 @@ def draw(spec: FrameSpec, path: Path) -> None:
                 residuals = held_out_residuals(fewer, solutions, labels, folds, loss, each)
                 clipped = np.clip(residuals, -_MOST_SIGMAS, _MOST_SIGMAS).astype(np.float16)
                 kept[f"residuals {stride} {blocks_short} {k}"] = clipped
-        labels, partitions = held_out_blocks(shape)
-        labels = labels.ravel()[pixels]
-        return choose_smoothing(smoothings, problems, solutions, weights, labels, partitions, loss, each)
+        cuts = [(labels.ravel()[pixels], folds) for labels, folds in held_out_blocks(shape)]
+        return choose_smoothing(smoothings, problems, solutions, weights, cuts, loss, each)
 
     left = []
     with without_warnings():
