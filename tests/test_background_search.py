@@ -82,9 +82,16 @@ def test_luck_in_one_fold_is_not_enough(folds, expected):
     """A setting takes the place of the estimator's own only if it is better by a tenth in every fold."""
     study = optuna.create_study()
     for k, scores in enumerate(folds):
-        attributes = {"folds": [(score, 0.0, 0.0) for score in scores]} | ({OWN: True} if k == 0 else {})
+        attributes = {"folds": [(score, 0.0, 0.0) for score in scores]} | ({OWN: 0.1} if k == 0 else {})
         study.add_trial(optuna.trial.create_trial(value=-np.mean(scores), user_attrs=attributes))
     assert chosen_trial(study).number == expected
+
+
+@pytest.mark.parametrize(("smoothing", "margin"), [("auto", 0.5), (1e-3, 0.1)])
+def test_a_smoothing_that_was_chosen_is_harder_to_beat(image, smoothing, margin):
+    """What held-out blocks have chosen leaves less to be found than what a user has."""
+    found = quick_search(estimator=quick(smoothing=smoothing), n_trials=1).fit(image)
+    assert found.study_.trials[0].user_attrs[OWN] == margin
 
 
 def test_the_table_has_a_row_for_each_trial(searched):

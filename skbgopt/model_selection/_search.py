@@ -22,7 +22,17 @@ from ..each_image import EachImage
 from ._objective import FIT_ERRORS, BackgroundObjective, is_several, make_objective
 from ._space import PUBLISHED
 from ._storage import explained, open_storage
-from ._study import OWN, SeededTPE, chosen_trial, finished_trials, log_lines, param_importances, results_table
+from ._study import (
+    MARGIN,
+    MARGIN_OF_CHOSEN,
+    OWN,
+    SeededTPE,
+    chosen_trial,
+    finished_trials,
+    log_lines,
+    param_importances,
+    results_table,
+)
 
 # Trials that are judged whole before others are cut short by comparison with them.
 _UNPRUNED_TRIALS = 8
@@ -42,7 +52,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
     Each trial fits the image without some large blocks and is judged by `held_out_score` on the sky of those; see
     `cross_val_score_image`. The image is read and reduced once, so that a trial costs a few small fits. The estimator's
     own setting and the published one are tried first, and what is chosen is the best of those that beat the own one by
-    a tenth in every fold: of many scores the best is partly luck, and a search must not make worse what was good.
+    a tenth in every fold, or by half where ``smoothing="auto"`` has chosen it on held-out blocks already: of many
+    scores the best is partly luck, and a search must not make worse what was good.
 
     Parameters
     ----------
@@ -92,7 +103,7 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         Minimises the held-out loss, minus the score. Trials hold their ``"folds"`` (score, seconds of the fit and of
         the score) and the ``"error"`` of a failed fit as user attributes.
     best_params_ : dict
-        Of the best trial that beats the estimator's own setting by a tenth in every fold, or that setting.
+        Of the best trial that beats the estimator's own setting by a tenth (a half) in every fold, or that setting.
     best_score_ : float
         Mean over the folds, from -1 to 0.
     best_index_ : int
@@ -246,7 +257,9 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
             return
         own, published = objective.starting_points(PUBLISHED)
         is_whole = own.keys() == objective.distributions.keys()
-        study.enqueue_trial(own, user_attrs={OWN: True} if is_whole else None, skip_if_exists=True)
+        chosen = getattr(self.estimator, "smoothing", "auto") == "auto"
+        margin = MARGIN_OF_CHOSEN if chosen else MARGIN
+        study.enqueue_trial(own, user_attrs={OWN: margin} if is_whole else None, skip_if_exists=True)
         study.enqueue_trial(published, skip_if_exists=True)
 
         def stop_with_others(study, trial):

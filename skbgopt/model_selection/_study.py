@@ -14,10 +14,10 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import rankdata
 
-# User attribute of the trial with the estimator's own setting.
+# User attribute of the trial with the estimator's own setting: by so much of its score in each fold another has to be
+# better. One whose smoothing was chosen on held-out blocks leaves less to be found, and more of it is luck.
 OWN = "own_setting"
-# By so much of its score in each fold another setting has to be better.
-_MARGIN = 0.1
+MARGIN, MARGIN_OF_CHOSEN = 0.1, 0.5
 
 
 class SeededTPE(BaseSampler):
@@ -77,7 +77,7 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def chosen_trial(study: optuna.Study) -> FrozenTrial:
-    """Return the best of the complete trials that beat the estimator's own setting by a tenth in every fold, or that.
+    """Return the best of the complete trials that beat the own setting by its margin in every fold, or that setting.
 
     The best of many scores is partly luck, which does not come about in every fold (docs/search_score.md).
     """
@@ -86,7 +86,7 @@ def chosen_trial(study: optuna.Study) -> FrozenTrial:
     if own is not None:
         scores = np.array([[fold[0] for fold in trial.user_attrs["folds"]] for trial in complete])
         bar = scores[complete.index(own)]
-        better = (scores - bar > _MARGIN * np.abs(bar)).all(axis=1)
+        better = (scores - bar > own.user_attrs[OWN] * np.abs(bar)).all(axis=1)
         complete = [trial for trial, is_better in zip(complete, better, strict=True) if is_better] or [own]
     return min(complete, key=lambda trial: trial.values[0])
 
