@@ -40,8 +40,9 @@ for axes in panels.flat:
 plt.show()
 
 # %%
-# How ``smoothing="auto"`` chooses: each smoothing of a path is fitted to the image without some large blocks, and judged
-# by what was held out and by how freely it bends. The true error, which only a made frame knows, agrees with the choice.
+# How ``smoothing="auto"`` chooses: each smoothing of a path is fitted to the image without some large blocks, and
+# judged by what was held out and by how freely it bends. The true error, which only a made frame knows, agrees with
+# the choice.
 path = np.logspace(1, -7, 9)
 figure, panels = plt.subplots(2, 2, figsize=(11, 6), layout="constrained", sharex="col")
 for (kind, frame), (above, below) in zip(frames.items(), panels.T, strict=True):
