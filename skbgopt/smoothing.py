@@ -94,9 +94,8 @@ def choose_smoothing(
     cost_sums, counts = [], []
     for labels, partitions in cuts:
         residuals = (held_out_residuals(problems, solutions, labels, folds, loss, each) for folds in partitions)
-        cost = pixel_weights * np.mean(
-            [pixel_cost(each_residual, _WIDTH * loss.eps) for each_residual in residuals], axis=0
-        )
+        costs = [pixel_cost(residual, _WIDTH * loss.eps) for residual in residuals]
+        cost = pixel_weights * np.mean(costs, axis=0)
         n_blocks = partitions[0].size
         cost_sums.append([np.bincount(labels, of_pixels, n_blocks) for of_pixels in cost])
         counts.append(np.bincount(labels, pixel_weights, n_blocks))
