@@ -15,6 +15,7 @@ from .losses import BackgroundLoss
 from .moving import move_control_points
 from .objects import sky_weights
 from .preparation import PreparedImage
+from .skirts import blurred_objects, fit_skirts
 from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
 from .solvers import Callback, MMProblem, MMResult, anneal, bending_penalty, by_column, minimize_mm
 from .splines import SplineBasis
@@ -89,14 +90,33 @@ class Stages:
         grid = replace(self.grid, weights=self.grid.weights * share.to(self.grid.weights), sample=sample)
         return Stages(self.basis, sample, grid)
 
+    def without(self, light: np.ndarray, index: np.ndarray) -> Stages:
+        """Return the problems with a map of light taken off their values."""
+        share = torch.from_numpy(light.reshape(-1, light.shape[2]))
+        values = self.sample.values - share[torch.from_numpy(index)].to(self.sample.values)
+        sample = replace(self.sample, values=values)
+        grid = replace(self.grid, values=self.grid.values - share.to(self.grid.values), sample=sample)
+        return Stages(self.basis, sample, grid)
+
 
 @dataclass(frozen=True)
 class StagedSolution:
-    """What was minimised last, on which pixels, and found on the sample of them."""
+    """What was minimised last, on which pixels, and found on the sample of them.
+
+    Attributes
+    ----------
+    stages : Stages
+    result : MMResult
+    sky : ndarray of shape (n_rows, n_columns)
+        How far each pixel is sky.
+    skirts : ndarray of shape (n_rows, n_columns, n_channels), or None
+        Light that was taken off the values, in the units of the fit.
+    """
 
     stages: Stages
     result: MMResult
     sky: np.ndarray
+    skirts: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +182,22 @@ class StagedFit:
         weights = self.pixels.sample_weights[chosen]
         path = choose_smoothing(smoothings, problems, results, weights, cuts, self.loss, each)
         return path, solutions[path.best]
+
+    def without_skirts(self, solution: StagedSolution) -> StagedSolution:
+        """Fit the sample again without the light that objects add to the sky around them."""
+        prepared = self.prepared
+        objects = np.where(prepared.usable, 1 - solution.sky, 0)
+        # The stretched values of the published fit are no sums of light.
+        if not (objects.any() and isinstance(self.curve, LinearCurve)):
+            return solution
+        stages, result, index = solution.stages, solution.result, self.pixels.index
+        residual = (prepared.values - self.curve.invert(self.on_grid(stages, result.coef))) / prepared.block_noise
+        blurred = blurred_objects(residual, objects)
+        maps, sky = (part.reshape(objects.size, -1)[index] for part in (blurred, solution.sky))
+        skirts = blurred @ fit_skirts(stages.sample, maps, sky[:, 0], self.loss, result, self.settings)
+        stages = stages.without(skirts, index)
+        again = self._minimize(stages.sample, result.coef, result.gram)
+        return StagedSolution(stages, replace(again, n_iter=result.n_iter + again.n_iter), solution.sky, skirts)
 
     def finish(self, solution: StagedSolution) -> MMResult:
         """Go on from the sample to all pixels."""
