@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, median_filter
 
 from .losses import BackgroundLoss
 from .solvers import MMProblem, MMResult, by_column, minimize_mm
@@ -23,29 +23,41 @@ if TYPE_CHECKING:
 
 # Standard deviations of the blur, as shares of the shorter side.
 _WIDTHS = (0.055, 0.11)
-# An object's light counts up to this many sigma of a reduced pixel: a bright core has no wider skirt for it.
-_BRIGHTEST_OBJECT = 5.0
-# On all but a twentieth of the sky skirts are no brighter than this many sigma of a reduced pixel, two thirds of what
-# shows as an object (skbgopt.objects): what a misfit asks for is not believed.
-_BRIGHTEST, _BRIGHTER = 0.4, 0.05
+# Light of objects counts from this many sigma of a reduced pixel on, less of which may be a misfit, and up to this many
+# more, a bright core having no wider skirt for it; in medians of such a window, which show no stars.
+_FAINTEST, _BRIGHTEST_OBJECT = 1.0, 5.0
+_WINDOW = 5
+# Where there are skirts they are not brighter on average than this many sigma: more would be masked (skbgopt.objects),
+# and a misfit of the background asks for more.
+_BRIGHTEST = 0.25
+# Nor are they brighter than this share of the blurred light: around the few pixels of a bare sky that noise lifts,
+# any factor would be found.
+_LARGEST = 0.7
 # Price of a skirt of 1 sigma in the mean square: what a spline can do as well is left to the spline.
 _RIDGE = 1e-4
 _LEAST = 1e-9
 
 
-def blurred_objects(residual_sigmas: np.ndarray, objects: np.ndarray) -> np.ndarray:
+def blurred_objects(residual_sigmas: np.ndarray, objects: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Return maps of the light of objects, blurred, shape (n_rows, n_columns, n_widths).
 
     Parameters
     ----------
     residual_sigmas : ndarray of shape (n_rows, n_columns, n_channels)
-        Image less background over the noise of a reduced pixel.
+        Image less background over the noise of a reduced pixel; anything where not usable.
     objects : ndarray of shape (n_rows, n_columns)
-        How far each reduced pixel is an object, 0 to 1; 0 where there is no value.
+        How far each reduced pixel is an object, 0 to 1.
+    usable : ndarray of bool, shape (n_rows, n_columns)
+        Beyond these and the edges there is taken to be as much light as within.
     """
-    light = np.clip(residual_sigmas.mean(axis=2), 0, _BRIGHTEST_OBJECT) * objects
-    widths = [share * min(light.shape) for share in _WIDTHS]
-    return np.stack([gaussian_filter(light, width, mode="constant") for width in widths], axis=2)
+    light = median_filter(np.where(usable, residual_sigmas.mean(axis=2), 0), _WINDOW, mode="nearest")
+    light = np.clip(light - _FAINTEST, 0, _BRIGHTEST_OBJECT) * objects * usable
+    maps = []
+    for share in _WIDTHS:
+        width = share * min(light.shape)
+        blurred, known = (gaussian_filter(part.astype(float), width, mode="constant") for part in (light, usable))
+        maps.append(blurred / np.maximum(known, _LEAST))
+    return np.stack(maps, axis=2)
 
 
 def fit_skirts(
@@ -68,7 +80,7 @@ def fit_skirts(
         How far each pixel is sky.
     loss : BackgroundLoss
     start : MMResult
-        Of a problem much like this one.
+        Of the problem.
     settings : FitSettings
 
     Returns
@@ -77,8 +89,8 @@ def fit_skirts(
         Not negative.
     """
     n_widths = blurred.shape[1]
-    rms = np.sqrt(sky @ blurred**2 / max(sky.sum(), 1))
-    columns = blurred / np.maximum(rms, _LEAST)
+    scale = np.maximum(np.sqrt(sky @ blurred**2 / max(sky.sum(), 1)), _LEAST)
+    columns = blurred / scale
     # The solver multiplies energies by the penalty of the bending.
     ridge = np.full(n_widths, _RIDGE / max(problem.penalty, _LEAST))
     wider = replace(
@@ -88,8 +100,9 @@ def fit_skirts(
     )
     coef = torch.cat([start.coef, start.coef.new_zeros(n_widths, start.coef.shape[1])])
     found = minimize_mm(wider, loss, coef, max_iter=settings.max_iter, tol=settings.tol)
-    factors = np.maximum(found.coef[-n_widths:].numpy(), 0)
-    if (sky > 0.5).any():
-        high = np.quantile((columns @ factors)[sky > 0.5], 1 - _BRIGHTER, axis=0)
-        factors *= np.minimum(_BRIGHTEST / np.maximum(high, _LEAST), 1)
-    return factors / np.maximum(rms, _LEAST)[:, None]
+    factors = np.maximum(found.coef[-n_widths:].numpy(), 0) / scale[:, None]
+    skirts = blurred @ factors
+    # The mean brightness over the sky, each pixel with its skirt as its weight.
+    brightness = (sky @ skirts**2) / np.maximum(sky @ skirts, _LEAST)
+    limits = (_BRIGHTEST / np.maximum(brightness, _LEAST), _LARGEST / np.maximum(factors.sum(axis=0), _LEAST))
+    return factors * np.minimum(1, np.minimum(*limits))

@@ -186,13 +186,13 @@ class StagedFit:
     def without_skirts(self, solution: StagedSolution) -> StagedSolution:
         """Fit the sample again without the light that objects add to the sky around them."""
         prepared = self.prepared
-        objects = np.where(prepared.usable, 1 - solution.sky, 0)
+        objects = 1 - solution.sky
         # The stretched values of the published fit are no sums of light.
         if not (objects.any() and isinstance(self.curve, LinearCurve)):
             return solution
         stages, result, index = solution.stages, solution.result, self.pixels.index
         residual = (prepared.values - self.curve.invert(self.on_grid(stages, result.coef))) / prepared.block_noise
-        blurred = blurred_objects(residual, objects)
+        blurred = blurred_objects(residual, objects, prepared.usable)
         maps, sky = (part.reshape(objects.size, -1)[index] for part in (blurred, solution.sky))
         skirts = blurred @ fit_skirts(stages.sample, maps, sky[:, 0], self.loss, result, self.settings)
         stages = stages.without(skirts, index)

