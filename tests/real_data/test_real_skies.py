@@ -80,7 +80,7 @@ def test_moonlight_is_removed(sky):
 
 
 def test_nothing_gets_worse(sky):
-    """The range of 6 x 6 block medians grows by a tenth at most: the star clouds of the Galactic centre stay as they are."""
+    """The range of 6 x 6 block medians grows by a tenth at most: the Galactic centre stays."""
     _, image, model, _ = sky
     holed = np.where(image == 0, np.nan, image.astype(float))
     result = model.transform(image).astype(float)
