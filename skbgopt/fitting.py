@@ -198,8 +198,6 @@ def _judged(
     objects = prepared.usable & (solution.sky < 0.5)
     on_grid = solver.on_grid(stages, result.coef)
     residual = (prepared.values - curve.invert(on_grid)) / prepared.block_noise
-    if solution.skirts is not None:
-        residual -= solution.skirts
     found = sky_level(residual, prepared.usable & ~objects, solver.loss.alpha, len(result.coef))
     if isinstance(curve, LinearCurve):
         curve = replace(curve, offset=curve.offset + found.offset * prepared.block_noise)

@@ -101,22 +101,11 @@ class Stages:
 
 @dataclass(frozen=True)
 class StagedSolution:
-    """What was minimised last, on which pixels, and found on the sample of them.
-
-    Attributes
-    ----------
-    stages : Stages
-    result : MMResult
-    sky : ndarray of shape (n_rows, n_columns)
-        How far each pixel is sky.
-    skirts : ndarray of shape (n_rows, n_columns, n_channels), or None
-        Light that was taken off the values, in the units of the fit.
-    """
+    """What was minimised last, on which pixels, and found on the sample of them."""
 
     stages: Stages
     result: MMResult
     sky: np.ndarray
-    skirts: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -197,7 +186,7 @@ class StagedFit:
         skirts = blurred @ fit_skirts(stages.sample, maps, sky[:, 0], self.loss, result, self.settings)
         stages = stages.without(skirts, index)
         again = self._minimize(stages.sample, result.coef, result.gram)
-        return StagedSolution(stages, replace(again, n_iter=result.n_iter + again.n_iter), solution.sky, skirts)
+        return StagedSolution(stages, replace(again, n_iter=result.n_iter + again.n_iter), solution.sky)
 
     def finish(self, solution: StagedSolution) -> MMResult:
         """Go on from the sample to all pixels."""
