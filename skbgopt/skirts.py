@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _WIDTHS = (0.055, 0.11)
 # Light of objects counts from this many sigma of a reduced pixel on, less of which may be a misfit, and up to this many
 # more, a bright core having no wider skirt for it; in medians of such a window, which show no stars.
-_FAINTEST, _BRIGHTEST_OBJECT = 1.0, 5.0
+_FAINTEST, _BRIGHTEST_OBJECT = 1.5, 5.0
 _WINDOW = 5
 # Where there are skirts they are not brighter on average than this many sigma: more would be masked (skbgopt.objects),
 # and a misfit of the background asks for more.
