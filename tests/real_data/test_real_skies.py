@@ -80,12 +80,13 @@ def test_moonlight_is_removed(sky):
 
 
 def test_nothing_gets_worse(sky):
-    """The range of 6 x 6 block medians grows by a tenth at most: the Galactic centre stays."""
-    _, image, model, _ = sky
+    """The range of 6 x 6 block medians is no larger; by a tenth at most where it is that of the Galactic centre."""
+    path, image, model, _ = sky
     holed = np.where(image == 0, np.nan, image.astype(float))
     result = model.transform(image).astype(float)
     before, after = block_median_range(holed), block_median_range(np.where(image == 0, np.nan, result))
-    assert (after <= before * 1.1 + 0.1 * model.noise_).all(), (before, after)
+    growth = 1.1 if "galcenter" in str(path) else 1.05
+    assert (after <= before * growth + 0.1 * model.noise_).all(), (before, after)
 
 
 def test_missing_pixels_are_kept(sky):
