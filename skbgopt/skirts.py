@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter, median_filter
+from torch.nn.functional import interpolate
 
 from .losses import BackgroundLoss
+from .reduction import reduce_blocks
 from .solvers import MMProblem, MMResult, by_column, minimize_mm
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ _BRIGHTEST = 0.25
 _LARGEST = 0.7
 # Price of a skirt of 1 sigma in the mean square: what a spline can do as well is left to the spline.
 _RIDGE = 1e-4
+# The blur needs no finer grid than one of so many rows.
+_ROWS = 100
 _LEAST = 1e-9
 
 
@@ -50,14 +54,22 @@ def blurred_objects(residual_sigmas: np.ndarray, objects: np.ndarray, usable: np
     usable : ndarray of bool, shape (n_rows, n_columns)
         Beyond these and the edges there is taken to be as much light as within.
     """
-    light = median_filter(np.where(usable, residual_sigmas.mean(axis=2), 0), _WINDOW, mode="nearest")
-    light = np.clip(light - _FAINTEST, 0, _BRIGHTEST_OBJECT) * objects * usable
+    factor = max(min(usable.shape) // _ROWS, 1)
+    channels = np.where(usable, residual_sigmas.mean(axis=2), np.nan)[:, :, None]
+    medians = median_filter(
+        np.nan_to_num(reduce_blocks(channels, factor, "median")[:, :, 0]), _WINDOW // factor | 1, mode="nearest"
+    )
+    shares = [part[:, :, None].astype(np.float32) for part in (usable, objects * usable)]
+    known, share = (reduce_blocks(part, factor, "mean")[:, :, 0] for part in shares)
+    light = np.clip(medians - _FAINTEST, 0, _BRIGHTEST_OBJECT) * share
     maps = []
-    for share in _WIDTHS:
-        width = share * min(light.shape)
-        blurred, known = (gaussian_filter(part.astype(float), width, mode="constant") for part in (light, usable))
-        maps.append(blurred / np.maximum(known, _LEAST))
-    return np.stack(maps, axis=2)
+    for width in _WIDTHS:
+        blurred, around = (
+            gaussian_filter(part.astype(float), width * min(light.shape), mode="constant") for part in (light, known)
+        )
+        maps.append(torch.from_numpy(blurred / np.maximum(around, _LEAST)))
+    whole = interpolate(torch.stack(maps)[None], scale_factor=factor, mode="bilinear")[0]
+    return whole[:, : usable.shape[0], : usable.shape[1]].permute(1, 2, 0).numpy()
 
 
 def fit_skirts(
