@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ._atomic import replacing
-from .stretch import LinearCurve, MidtonesCurve
+from .stretch import AsinhCurve, LinearCurve, MidtonesCurve
 
 _FORMAT = "skbgopt-background"
 _VERSION = 1
@@ -42,7 +42,7 @@ _SCALARS = (
     "excluded_",
     "overshoot_fraction_",
 )
-_CURVES = {"MidtonesCurve": MidtonesCurve, "LinearCurve": LinearCurve}
+_CURVES = {curve.__name__: curve for curve in (MidtonesCurve, LinearCurve, AsinhCurve)}
 _CURVE_NAMES = ("stretch_", "curve_")
 # What numpy, zipfile and json raise for a damaged or a wrong file.
 _DAMAGE = (

@@ -30,8 +30,6 @@ _NOISE_SCALE = 2.0
 _NOISE_ROUNDING = 0.1
 # Pixels over which the basis is made orthonormal; it hardly gains from more.
 _BASIS_PIXELS = 4096
-# The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
-_STAGE_PIXELS = 8192
 
 
 @dataclass(frozen=True)
@@ -176,10 +174,13 @@ def _control_points(prepared: PreparedImage, settings: FitSettings, random_state
 
 
 def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback) -> FittedBackground:
-    pixels = grid_pixels(prepared, curve, _STAGE_PIXELS)
+    pixels = grid_pixels(prepared, curve)
     basis = spline_basis(centres, every(pixels.points, _BASIS_PIXELS), settings.order, degree)
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
     stages = solver.stages(basis)
+    if isinstance(curve, LinearCurve):
+        solver = solver.for_glow(stages)
+        stages = solver.stages(basis)
     if settings.smoothing == "auto":
         path, solution = solver.solve_at_best(stages)
         smoothing = path.choice

@@ -13,6 +13,7 @@ from torch import Tensor
 from .folds import block_labels, diagonal_folds
 from .losses import BackgroundLoss
 from .solvers import MMProblem, MMResult, minimize_mm
+from .stretch import LinearCurve, MidtonesCurve
 
 # From almost a polynomial to almost free. Between the first two models hardly differ: none was ever chosen there.
 SMOOTHING_PATH = (10.0, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
@@ -65,6 +66,7 @@ def choose_smoothing(
     weights: Tensor,
     cuts: Sequence[tuple[np.ndarray, list[np.ndarray]]],
     loss: BackgroundLoss,
+    curve: LinearCurve | MidtonesCurve,
     each: Callable[[Callable, Iterable], Iterable] = map,
 ) -> SmoothingPath:
     """Score each smoothing on held-out blocks.
@@ -87,13 +89,15 @@ def choose_smoothing(
         Each pixel's block and partitions of the blocks into folds, see `held_out_blocks`.
     loss : BackgroundLoss
         What is minimised on the other blocks.
+    curve : LinearCurve or MidtonesCurve
+        The units of the fit.
     each : callable
         Maps a function over a list, in order.
     """
     pixel_weights = weights.sum(dim=1).cpu().numpy().astype(float)
     cost_sums, counts = [], []
     for labels, partitions in cuts:
-        residuals = (held_out_residuals(problems, solutions, labels, folds, loss, each) for folds in partitions)
+        residuals = (held_out_residuals(problems, solutions, labels, folds, loss, curve, each) for folds in partitions)
         costs = [pixel_cost(residual, _WIDTH * loss.eps) for residual in residuals]
         cost = pixel_weights * np.mean(costs, axis=0)
         n_blocks = partitions[0].size
@@ -108,15 +112,16 @@ def held_out_residuals(
     labels: np.ndarray,
     fold_of: np.ndarray,
     loss: BackgroundLoss,
+    curve: LinearCurve | MidtonesCurve,
     each: Callable[[Callable, Iterable], Iterable] = map,
 ) -> np.ndarray:
-    """Return each pixel less the model of the other folds, shape (n_problems, n_pixels, n_channels).
+    """Return each pixel less the model of the other folds in units of the loss, (n_problems, n_pixels, n_channels).
 
     Minus infinity, which costs most, where too few pixels are left for a model.
     """
     folds = [(fold_of.ravel() == fold)[labels] for fold in np.unique(fold_of)]
     tasks = list(product(range(len(problems)), folds))
-    found = each(lambda task: _residuals(problems[task[0]], solutions[task[0]], task[1], loss), tasks)
+    found = each(lambda task: _residuals(problems[task[0]], solutions[task[0]], task[1], loss, curve), tasks)
     residuals = np.empty((len(problems), *problems[0].values.shape), dtype=np.float32)
     for (k, held_out), residual in zip(tasks, found, strict=True):
         residuals[k, held_out] = residual
@@ -124,14 +129,19 @@ def held_out_residuals(
 
 
 def _residuals(
-    problem: MMProblem, solution: MMResult, held_out: np.ndarray, loss: BackgroundLoss
+    problem: MMProblem,
+    solution: MMResult,
+    held_out: np.ndarray,
+    loss: BackgroundLoss,
+    curve: LinearCurve | MidtonesCurve,
 ) -> np.ndarray | float:
     train = torch.as_tensor(~held_out, device=problem.values.device) & (problem.weights.sum(dim=1) > 0)
     if train.sum() < problem.design.shape[1]:
         return -np.inf
     coef = minimize_mm(problem.rows(train), loss, solution.coef, solution.gram, max_iter=_STEPS, tol=_TOL).coef
     judged = problem.rows(torch.as_tensor(held_out, device=problem.values.device))
-    return (judged.values - judged.design @ coef.to(judged.design)).cpu().numpy()
+    model = judged.design @ coef.to(judged.design)
+    return curve.difference(judged.values.cpu().numpy(), model.cpu().numpy())
 
 
 def pixel_cost(residual: np.ndarray, scale: float) -> np.ndarray:

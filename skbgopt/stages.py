@@ -19,11 +19,15 @@ from .skirts import blurred_objects, fit_skirts
 from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
 from .solvers import Callback, MMProblem, MMResult, anneal, bending_penalty, by_column, minimize_mm
 from .splines import SplineBasis
-from .stretch import LinearCurve, MidtonesCurve
+from .stretch import AsinhCurve, LinearCurve, MidtonesCurve
 
 if TYPE_CHECKING:
     from .fitting import FitSettings
 
+# The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
+_STAGE_PIXELS = 8192
+# That of the fit which shows whether there is a glow.
+_GLOW_SMOOTHING = 1e-4
 # The smoothing is chosen on this many: from more, models that bend learn to foresee more of the nebulae.
 _CHOICE_PIXELS = 5000
 # Pixels that the control points are moved on, for each of them.
@@ -53,7 +57,9 @@ class GridPixels:
     sample_weights: Tensor
 
 
-def grid_pixels(prepared: PreparedImage, curve: LinearCurve | MidtonesCurve, n_sample: int) -> GridPixels:
+def grid_pixels(
+    prepared: PreparedImage, curve: LinearCurve | MidtonesCurve, n_sample: int = _STAGE_PIXELS
+) -> GridPixels:
     """Return the pixels with a sample of at least so many of the usable ones, or all of them."""
     n_channels = prepared.values.shape[2]
     index = np.flatnonzero(prepared.usable)
@@ -138,6 +144,15 @@ class StagedFit:
         model = stages.grid.design @ coef.to(stages.grid.values)
         return model.cpu().numpy().reshape(self.prepared.values.shape)
 
+    def for_glow(self, stages: Stages) -> StagedFit:
+        """Return the fit in units in which a glow bends less, the same where there is none."""
+        solution = self.solve(stages, _GLOW_SMOOTHING)
+        background = self.curve.invert(self.on_grid(solution.stages, solution.result.coef))
+        curve = AsinhCurve.of_glow(background[self.prepared.usable], self.prepared.block_noise)
+        if curve is None:
+            return self
+        return replace(self, curve=curve, pixels=grid_pixels(self.prepared, curve))
+
     def solve(self, stages: Stages, smoothing: float) -> StagedSolution:
         """Fit the sample at one smoothing: anneal, move the control points if asked to, minimise, mask objects."""
         penalty = bending_penalty(smoothing, self.loss, self.pixels.values.shape[1])
@@ -169,7 +184,7 @@ class StagedFit:
         problems = [solution.stages.sample.rows(chosen).to(torch.float32) for solution in solutions]
         results = [solution.result for solution in solutions]
         weights = self.pixels.sample_weights[chosen]
-        path = choose_smoothing(smoothings, problems, results, weights, cuts, self.loss, each)
+        path = choose_smoothing(smoothings, problems, results, weights, cuts, self.loss, self.curve, each)
         return path, solutions[path.best]
 
     def without_skirts(self, solution: StagedSolution) -> StagedSolution:
@@ -180,11 +195,16 @@ class StagedFit:
         if not (objects.any() and isinstance(self.curve, LinearCurve)):
             return solution
         stages, result, index = solution.stages, solution.result, self.pixels.index
-        residual = (prepared.values - self.curve.invert(self.on_grid(stages, result.coef))) / prepared.block_noise
-        blurred = blurred_objects(residual, objects, prepared.usable)
-        maps, sky = (part.reshape(objects.size, -1)[index] for part in (blurred, solution.sky))
+        noise = prepared.block_noise
+        background = self.curve.invert(self.on_grid(stages, result.coef))
+        blurred = blurred_objects((prepared.values - background) / noise, objects, prepared.usable)
+        # What a sigma of light is there in the units of the fit.
+        unit = (self.curve.apply(background + noise) - self.curve.apply(background)).mean(axis=2, keepdims=True)
+        maps, sky = (part.reshape(objects.size, -1)[index] for part in (blurred * unit, solution.sky))
         skirts = blurred @ fit_skirts(stages.sample, maps, sky[:, 0], self.loss, result, self.settings)
-        stages = stages.without(skirts, index)
+        values = np.where(prepared.usable[:, :, None], prepared.values, 0)
+        light = self.curve.apply(values) - self.curve.apply(values - skirts * noise)
+        stages = stages.without(light, index)
         again = self._minimize(stages.sample, result.coef, result.gram)
         return StagedSolution(stages, replace(again, n_iter=result.n_iter + again.n_iter), solution.sky)
 

@@ -33,6 +33,15 @@ from ._validation import (
 # The pedestal is the order statistic at this share of the pixels, the minimum where there are fewer than its
 # inverse: one cold pixel must not move the stretch of the whole frame.
 _PEDESTAL_SHARE = 1e-4
+# The dark and the bright end of a background are these quantiles from its ends. It has a glow where the bright end lies
+# this many times as far from the median as the dark one. The curve's knee is at this share of the way from end to end,
+# and at no fewer sigma: noise must not be bent (docs/method.md has the tables).
+_DARK = 0.05
+_GLOW_RATIO = 1.1
+_KNEE = 0.5
+_LEAST_KNEE = 10.0
+# A model may run away where it sees nothing, but not out of the numbers.
+_MOST_KNEES = 15.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,10 @@ class MidtonesCurve:
         before = np.minimum(stretched, 0) * ((r - 1) * m / (1 - m))
         return self.pedestal + self.scale * (x + beyond + before)
 
+    def difference(self, stretched: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Return how far stretched values lie apart, in the units of the loss: stretched ones."""
+        return stretched - other
+
 
 @dataclass(frozen=True)
 class LinearCurve:
@@ -104,6 +117,52 @@ class LinearCurve:
     def invert(self, scaled: np.ndarray) -> np.ndarray:
         """Return the linear values."""
         return self.offset + self.scale * scaled
+
+    def difference(self, scaled: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Return how far scaled values lie apart, in the units of the loss: those of the scale."""
+        return scaled - other
+
+
+@dataclass(frozen=True)
+class AsinhCurve(LinearCurve):
+    """The same near the offset, and like the logarithm beyond a knee (Lupton, Gunn and Szalay 1999, AJ 118, 1406).
+
+    Attributes
+    ----------
+    knee : ndarray of shape (n_channels,)
+        In units of the scale.
+    """
+
+    knee: np.ndarray
+
+    @classmethod
+    def of_glow(cls, background: np.ndarray, scale: np.ndarray) -> AsinhCurve | None:
+        """Return the curve in which a background bends less, None where that is a straight one.
+
+        A glow rises the faster the brighter it is, so that most of the sky is darker than the middle of its range.
+
+        Parameters
+        ----------
+        background : ndarray of shape (n_pixels, n_channels)
+            Near the true one.
+        scale : ndarray of shape (n_channels,)
+        """
+        low, middle, high = np.quantile(background / scale, [_DARK, 0.5, 1 - _DARK], axis=0)
+        if (high - middle).sum() <= _GLOW_RATIO * (middle - low).sum():
+            return None
+        return cls(low * scale, scale, np.maximum(_KNEE * (high - low), _LEAST_KNEE))
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Return knee asinh((value - offset) / (scale knee)); channels in the last axis."""
+        return self.knee * np.arcsinh(super().apply(values) / self.knee)
+
+    def invert(self, scaled: np.ndarray) -> np.ndarray:
+        """Return the linear values."""
+        return super().invert(self.knee * np.sinh(np.clip(scaled / self.knee, -_MOST_KNEES, _MOST_KNEES)))
+
+    def difference(self, scaled: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Return how far scaled values lie apart, in units of the scale."""
+        return (self.invert(scaled) - self.invert(other)) / self.scale
 
 
 def _order_statistics(values: np.ndarray, quantile: float) -> tuple[float, float, float]:

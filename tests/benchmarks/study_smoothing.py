@@ -54,7 +54,7 @@ def draw(spec: FrameSpec, path: Path) -> None:
         """Stand for `held_out_blocks`: each pixel is its own block."""
         return [(np.arange(np.prod(shape)).reshape(shape), [])]
 
-    def keep(smoothings, problems, solutions, weights, cuts, loss, each):
+    def keep(smoothings, problems, solutions, weights, cuts, loss, curve, each):
         ((pixels, _),) = cuts
         for stride, blocks_short in product(STRIDES, BLOCKS):
             fewer = [problem.every(stride) for problem in problems]
@@ -62,11 +62,11 @@ def draw(spec: FrameSpec, path: Path) -> None:
             labels, blocks = block_labels(*shape, blocks_short)
             labels = labels.ravel()[pixels[::stride]]
             for k, folds in enumerate(diagonal_folds(blocks)):
-                residuals = held_out_residuals(fewer, solutions, labels, folds, loss, each)
+                residuals = held_out_residuals(fewer, solutions, labels, folds, loss, curve, each)
                 clipped = np.clip(residuals, -_MOST_SIGMAS, _MOST_SIGMAS).astype(np.float16)
                 kept[f"residuals {stride} {blocks_short} {k}"] = clipped
         cuts = [(labels.ravel()[pixels], folds) for labels, folds in held_out_blocks(shape)]
-        return choose_smoothing(smoothings, problems, solutions, weights, cuts, loss, each)
+        return choose_smoothing(smoothings, problems, solutions, weights, cuts, loss, curve, each)
 
     left = []
     with without_warnings():
