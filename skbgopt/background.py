@@ -103,6 +103,8 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         Scores of the smoothings tried by "auto".
     stretch_ : MidtonesCurve
         Pedestal, scale and midtones balance of each channel.
+    curve_ : LinearCurve, AsinhCurve or MidtonesCurve
+        The units of the fit: of the noise (bent where there is a glow), or stretched for a number as ``loss_scale``.
     loss_ : float
         The loss of the solution; with objects masked, that of the sky with alpha at most 1.
     loss_curve_ : list of float

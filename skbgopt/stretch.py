@@ -37,8 +37,8 @@ _PEDESTAL_SHARE = 1e-4
 # this many times as far from the median as the dark one. The curve's knee is at this share of the way from end to end,
 # and at no fewer sigma: noise must not be bent (docs/method.md has the tables).
 _DARK = 0.05
-_GLOW_RATIO = 1.1
-_KNEE = 0.5
+_GLOW_RATIO = 1.25
+_KNEE = 0.65
 _LEAST_KNEE = 10.0
 # A model may run away where it sees nothing, but not out of the numbers.
 _MOST_KNEES = 15.0

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from astropy.nddata import NDData
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 from skbgopt import MidtonesStretch, SourceMasker, make_sky_image
-from skbgopt.stretch import LinearCurve, MidtonesCurve
+from skbgopt.stretch import AsinhCurve, LinearCurve, MidtonesCurve
 
 NO_IMAGES = [
     (np.ones(6), ValueError, r"takes one image .*got shape \(6,\): Reshape your data"),
@@ -116,6 +118,49 @@ def test_linear_curve_and_its_inverse():
     curve = LinearCurve(np.array([100.0]), np.array([5.0]))
     assert curve.apply(np.array([110.0])) == 2
     assert curve.invert(np.array([2.0])) == 110
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=20), st.floats(1, 1e3), st.floats(0.1, 10))
+def test_asinh_curve_and_its_inverse(values, knee, scale):
+    """It rises, is never steeper than the straight curve, and its inverse brings back the values."""
+    curve = AsinhCurve(np.array([100.0]), np.array([scale]), np.array([knee]))
+    values = np.sort(values)[:, None]
+    bent = curve.apply(values)
+    straight = LinearCurve(curve.offset, curve.scale).apply(values)
+    assert (np.diff(bent, axis=0) >= 0).all()
+    assert (np.diff(bent, axis=0) <= np.diff(straight, axis=0) * (1 + 1e-9) + 1e-9).all()
+    np.testing.assert_allclose(curve.invert(bent), values, rtol=1e-7, atol=1e-7 * scale)
+    np.testing.assert_allclose(curve.difference(bent[1:], bent[:-1]), np.diff(straight, axis=0), rtol=1e-6, atol=1e-6)
+
+
+def test_asinh_curve_keeps_noise_in_its_units():
+    """Around the offset it is straight to a part in two hundred up to a sixth of the knee."""
+    curve = AsinhCurve(np.array([100.0]), np.array([5.0]), np.array([60.0]))
+    np.testing.assert_allclose(
+        curve.apply(100.0 + 5.0 * np.array([[-10.0], [1.0], [10.0]]))[:, 0], [-10, 1, 10], rtol=0.005
+    )
+
+
+def test_asinh_curve_stays_among_the_numbers():
+    """A model that runs away where it sees nothing gives no infinity."""
+    assert np.isfinite(AsinhCurve(np.zeros(1), np.ones(1), np.ones(1)).invert(np.array([[-1e9], [1e9]]))).all()
+
+
+def test_a_glow_asks_for_a_bent_curve_and_a_plane_or_a_vignette_does_not():
+    """Of a glow most is darker than the middle of its range; of a plane half, of a vignette less."""
+    y, x = np.mgrid[:60, :90] / 60
+    skies = {"glow": np.exp(3 * x), "plane": x + y, "vignette": -((x - 0.75) ** 2) - (y - 0.5) ** 2}
+    found = {name: AsinhCurve.of_glow(100 * sky.reshape(-1, 1), np.ones(1)) for name, sky in skies.items()}
+    assert [name for name, curve in found.items() if curve is not None] == ["glow"]
+
+
+def test_the_curve_of_a_glow_goes_with_units_and_pedestal():
+    """Another gain or bias of the camera gives the same scaled values, and no knee is within the noise."""
+    glow = np.exp(np.linspace(0, 3, 500))[:, None] * np.array([[0.5, 20.0]])
+    here, there = AsinhCurve.of_glow(glow, np.ones(2)), AsinhCurve.of_glow(7 * glow - 900, np.full(2, 7.0))
+    np.testing.assert_allclose(here.apply(glow), there.apply(7 * glow - 900), rtol=1e-9)
+    assert here.knee[0] == 10
+    assert here.knee[1] > 100
 
 
 def test_unfitted_stretch_raises():
