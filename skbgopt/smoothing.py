@@ -98,7 +98,7 @@ def choose_smoothing(
     cost_sums, counts = [], []
     for labels, partitions in cuts:
         residuals = (held_out_residuals(problems, solutions, labels, folds, loss, curve, each) for folds in partitions)
-        costs = [pixel_cost(residual, _WIDTH * loss.eps) for residual in residuals]
+        costs = [pixel_cost(residual, loss) for residual in residuals]
         cost = pixel_weights * np.mean(costs, axis=0)
         n_blocks = partitions[0].size
         cost_sums.append([np.bincount(labels, of_pixels, n_blocks) for of_pixels in cost])
@@ -144,12 +144,13 @@ def _residuals(
     return curve.difference(judged.values.cpu().numpy(), model.cpu().numpy())
 
 
-def pixel_cost(residual: np.ndarray, scale: float) -> np.ndarray:
+def pixel_cost(residual: np.ndarray, loss: BackgroundLoss) -> np.ndarray:
     """Return what pixels cost a model, from 0 to 1: the mean over channels, the last axis.
 
-    1 - exp(-(r / scale)**2 / 2) below the model, which nothing in the sky explains, and a fraction of it above.
+    1 - exp(-(r / scale)**2 / 2) below the model, which nothing in the sky explains, and a fraction of it above. The
+    scale is a share of the loss's.
     """
-    cost = -np.expm1(-0.5 * (residual / scale) ** 2)
+    cost = -np.expm1(-0.5 * (residual / (_WIDTH * loss.eps)) ** 2)
     return np.asarray(np.where(residual < 0, cost, _OBJECT_COST * cost).mean(axis=-1))
 
 

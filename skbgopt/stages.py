@@ -16,7 +16,7 @@ from .moving import move_control_points
 from .objects import sky_weights
 from .preparation import PreparedImage
 from .skirts import blurred_objects, fit_skirts
-from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks
+from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks, pixel_cost
 from .solvers import Callback, MMProblem, MMResult, anneal, bending_penalty, by_column, minimize_mm
 from .splines import SplineBasis
 from .stretch import AsinhCurve, LinearCurve, MidtonesCurve
@@ -145,13 +145,24 @@ class StagedFit:
         return model.cpu().numpy().reshape(self.prepared.values.shape)
 
     def for_glow(self, stages: Stages) -> StagedFit:
-        """Return the fit in units in which a glow bends less, the same where there is none."""
-        solution = self.solve(stages, _GLOW_SMOOTHING)
+        """Return the fit in units in which a glow bends less, the same where it meets the pixels no better there."""
+        silent = replace(self, callback=None)
+        solution = silent.solve(stages, _GLOW_SMOOTHING)
         background = self.curve.invert(self.on_grid(solution.stages, solution.result.coef))
         curve = AsinhCurve.of_glow(background[self.prepared.usable], self.prepared.block_noise)
         if curve is None:
             return self
-        return replace(self, curve=curve, pixels=grid_pixels(self.prepared, curve))
+        bent = replace(silent, curve=curve, pixels=grid_pixels(self.prepared, curve))
+        again = bent.solve(bent.stages(stages.basis), _GLOW_SMOOTHING)
+        if bent.cost(again) >= self.cost(solution):
+            return self
+        return replace(bent, callback=self.callback)
+
+    def cost(self, solution: StagedSolution) -> float:
+        """Return the mean cost of the pixels of the sample, objects too (`skbgopt.smoothing.pixel_cost`)."""
+        model = solution.stages.sample.design @ solution.result.coef
+        residual = self.curve.difference(self.pixels.sample_values.numpy(), model.cpu().numpy())
+        return float(np.average(pixel_cost(residual, self.loss), weights=self.pixels.sample_weights.sum(dim=1).numpy()))
 
     def solve(self, stages: Stages, smoothing: float) -> StagedSolution:
         """Fit the sample at one smoothing: anneal, move the control points if asked to, minimise, mask objects."""

@@ -41,6 +41,15 @@ def test_a_glow_is_found_and_a_plane_is_none(model):
     assert type(BackgroundSplineRegressor().fit(frame(plane)[0]).curve_) is LinearCurve
 
 
+@pytest.mark.parametrize("tilt", [0.0, 0.3])
+def test_a_bowl_is_no_glow(tilt):
+    """A parabola whose edges are bright (a flat that corrects too much) is most exact in straight units."""
+    image, truth = frame(lambda y, x: 2000 * ((x - 0.7) ** 2 + (y - 0.55) ** 2 + tilt * x))
+    model = BackgroundSplineRegressor().fit(image)
+    assert type(model.curve_) is LinearCurve
+    assert gradient_left(model.predict(image), truth) < 0.01
+
+
 def test_bent_units_halve_what_is_left_of_a_glow(model, monkeypatch):
     """Half at most of what straight units leave of it."""
     estimator, image, truth = model

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from skbgopt import BackgroundSplineRegressor, gradient_left
+from skbgopt.losses import BackgroundLoss
 from skbgopt.smoothing import SMOOTHING_PATH, pixel_cost
 
 SHAPE = (160, 240)
@@ -88,7 +89,7 @@ def test_a_glow_in_a_corner_is_no_object():
 def test_the_cost_of_a_pixel_saturates(residual, scale):
     """From 0 to 1, the same in any units, never falls with the distance, and is five times as much below."""
     cost, farther, opposite, scaled = (
-        pixel_cost(np.array([value]), width)
+        pixel_cost(np.array([value]), BackgroundLoss(eps=width))
         for value, width in ((residual, scale), (1.5 * residual, scale), (-residual, scale), (3 * residual, 3 * scale))
     )
     assert 0 <= cost <= farther <= 1
