@@ -177,10 +177,9 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     pixels = grid_pixels(prepared, curve)
     basis = spline_basis(centres, every(pixels.points, _BASIS_PIXELS), settings.order, degree)
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
-    stages = solver.stages(basis)
     if isinstance(curve, LinearCurve):
-        solver = solver.for_glow(stages)
-        stages = solver.stages(basis)
+        solver = solver.for_glow(basis)
+    stages = solver.stages(basis)
     if settings.smoothing == "auto":
         path, solution = solver.solve_at_best(stages)
         smoothing = path.choice

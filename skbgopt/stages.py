@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
 _STAGE_PIXELS = 8192
-# That of the fit which shows whether there is a glow.
+# That of the fits which show whether there is a glow.
 _GLOW_SMOOTHING = 1e-4
 # The smoothing is chosen on this many: from more, models that bend learn to foresee more of the nebulae.
 _CHOICE_PIXELS = 5000
@@ -125,6 +125,8 @@ class StagedFit:
     settings: FitSettings
     device: torch.device
     callback: Callback | None
+    # What was found already, by smoothing.
+    solutions: dict[float, StagedSolution] = field(default_factory=dict)
 
     def stages(self, basis: SplineBasis) -> Stages:
         """Return the problems of a basis, without penalty."""
@@ -144,28 +146,24 @@ class StagedFit:
         model = stages.grid.design @ coef.to(stages.grid.values)
         return model.cpu().numpy().reshape(self.prepared.values.shape)
 
-    def for_glow(self, stages: Stages) -> StagedFit:
-        """Return the fit in units in which a glow bends less, the same where it meets the pixels no better there."""
-        silent = replace(self, callback=None)
-        solution = silent.solve(stages, _GLOW_SMOOTHING)
+    def for_glow(self, basis: SplineBasis) -> StagedFit:
+        """Return the fit in units in which a glow bends less, the same where they meet the pixels no better."""
+        solution = self.solve(self.stages(basis), _GLOW_SMOOTHING)
         background = self.curve.invert(self.on_grid(solution.stages, solution.result.coef))
         curve = AsinhCurve.of_glow(background[self.prepared.usable], self.prepared.block_noise)
         if curve is None:
             return self
-        bent = replace(silent, curve=curve, pixels=grid_pixels(self.prepared, curve))
-        again = bent.solve(bent.stages(stages.basis), _GLOW_SMOOTHING)
-        if bent.cost(again) >= self.cost(solution):
-            return self
-        return replace(bent, callback=self.callback)
-
-    def cost(self, solution: StagedSolution) -> float:
-        """Return the mean cost of the pixels of the sample, objects too (`skbgopt.smoothing.pixel_cost`)."""
-        model = solution.stages.sample.design @ solution.result.coef
-        residual = self.curve.difference(self.pixels.sample_values.numpy(), model.cpu().numpy())
-        return float(np.average(pixel_cost(residual, self.loss), weights=self.pixels.sample_weights.sum(dim=1).numpy()))
+        bent = replace(self, curve=curve, pixels=grid_pixels(self.prepared, curve), solutions={})
+        again = bent.solve(bent.stages(basis), _GLOW_SMOOTHING)
+        return bent if bent._cost(again) < self._cost(solution) else self
 
     def solve(self, stages: Stages, smoothing: float) -> StagedSolution:
         """Fit the sample at one smoothing: anneal, move the control points if asked to, minimise, mask objects."""
+        if smoothing not in self.solutions:
+            self.solutions[smoothing] = self._solve(stages, smoothing)
+        return self.solutions[smoothing]
+
+    def _solve(self, stages: Stages, smoothing: float) -> StagedSolution:
         penalty = bending_penalty(smoothing, self.loss, self.pixels.values.shape[1])
         stages = stages.penalised(penalty)
         found = anneal(stages.sample, self.loss)
@@ -227,6 +225,12 @@ class StagedFit:
         # From the sample's solution it is not far, and no valley is left to cross.
         final = self._minimize(solution.stages.grid, result.coef, result.gram, patience=1)
         return replace(final, n_iter=result.n_iter + final.n_iter)
+
+    def _cost(self, solution: StagedSolution) -> float:
+        """Return the mean cost of the pixels of the sample, objects too."""
+        model = solution.stages.sample.design @ solution.result.coef
+        residual = self.curve.difference(self.pixels.sample_values.numpy(), model.cpu().numpy())
+        return float(np.average(pixel_cost(residual, self.loss), weights=self.pixels.sample_weights.sum(dim=1).numpy()))
 
     @property
     def _masks_objects(self) -> bool:

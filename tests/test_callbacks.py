@@ -51,12 +51,11 @@ def test_each_step_is_told(mono_frame, parameters):
 
 @pytest.mark.parametrize("parameters", [{}, {"solver": "adam", "max_iter": 300}], ids=["mm", "adam"])
 def test_a_callback_stops_the_fit(mono_frame, parameters):
-    """It takes fewer steps, and the model is usable."""
+    """Each of the few fits that a fit is made of ends after a step more, and the model is usable."""
     whole, stopped = Recorder(), Recorder(stop_after=3)
     model(**parameters).set_callbacks(whole).fit(mono_frame.image)
     early = model(**parameters).set_callbacks(stopped).fit(mono_frame.image)
-    assert stopped.steps < whole.steps
-    assert stopped.steps < 3 + 5
+    assert stopped.steps < whole.steps / 8
     assert np.isfinite(early.predict(mono_frame.image)).all()
 
 
