@@ -6,6 +6,8 @@ Per channel: subtract the pedestal, divide by a quantile, clip to [0, 1], then t
 
 that maps 0, m, 1 to 0, t, 1; the balance m is the median of the clipped values, so that the sky goes to the target
 t. MTF is the histogram transformation of PixInsight's documentation (J. Conejero).
+
+And the units of a fit to values that are not stretched: those of the noise, bent where there is a glow.
 """
 
 from __future__ import annotations
