@@ -178,7 +178,7 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     basis = spline_basis(centres, every(pixels.points, _BASIS_PIXELS), settings.order, degree)
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
     if isinstance(curve, LinearCurve):
-        solver = solver.for_glow(basis)
+        solver = solver.for_background(basis)
     stages = solver.stages(basis)
     if settings.smoothing == "auto":
         path, solution = solver.solve_at_best(stages)

@@ -26,8 +26,12 @@ if TYPE_CHECKING:
 
 # The stages of a fit run on a sample of this many pixels, only the last goes on to all of them.
 _STAGE_PIXELS = 8192
-# That of the fits which show whether there is a glow.
-_GLOW_SMOOTHING = 1e-4
+# That of the fits which show how strong a gradient is, and whether there is a glow.
+_FIRST_SMOOTHING = 1e-4
+# A gradient is strong that has this many sigma of a reduced pixel between these quantiles from its ends. The loss is
+# wider in proportion to the root: so grows the noise of the light itself (docs/method.md has the table).
+_STRONG = 250.0
+_DARK = 0.05
 # The smoothing is chosen on this many: from more, models that bend learn to foresee more of the nebulae.
 _CHOICE_PIXELS = 5000
 # Pixels that the control points are moved on, for each of them.
@@ -146,16 +150,32 @@ class StagedFit:
         model = stages.grid.design @ coef.to(stages.grid.values)
         return model.cpu().numpy().reshape(self.prepared.values.shape)
 
-    def for_glow(self, basis: SplineBasis) -> StagedFit:
-        """Return the fit in units in which a glow bends less, the same where they meet the pixels no better."""
-        solution = self.solve(self.stages(basis), _GLOW_SMOOTHING)
-        background = self.curve.invert(self.on_grid(solution.stages, solution.result.coef))
-        curve = AsinhCurve.of_glow(background[self.prepared.usable], self.prepared.block_noise)
+    def for_background(self, basis: SplineBasis) -> StagedFit:
+        """Return the fit with what the range and the shape of a first background ask for.
+
+        A strong gradient wants a wider loss, as a spline misses it by more than the noise; a glow wants units in which
+        it bends less, if they meet the pixels better.
+        """
+        solution, background = self._first(basis)
+        sigmas = background / self.prepared.block_noise
+        strength = np.ptp(np.quantile(sigmas, [_DARK, 1 - _DARK], axis=0), axis=0).mean() / _STRONG
+        if strength > 1:
+            wider = replace(self, loss=self.loss.with_eps(self.loss.eps * strength**0.5), solutions={})
+            solution, background = wider._first(basis)
+        else:
+            wider = self
+        curve = AsinhCurve.of_glow(background, self.prepared.block_noise)
         if curve is None:
-            return self
-        bent = replace(self, curve=curve, pixels=grid_pixels(self.prepared, curve), solutions={})
-        again = bent.solve(bent.stages(basis), _GLOW_SMOOTHING)
-        return bent if bent._cost(again) < self._cost(solution) else self
+            return wider
+        bent = replace(wider, curve=curve, pixels=grid_pixels(self.prepared, curve), solutions={})
+        again = bent.solve(bent.stages(basis), _FIRST_SMOOTHING)
+        return bent if bent._cost(again) < wider._cost(solution) else wider
+
+    def _first(self, basis: SplineBasis) -> tuple[StagedSolution, np.ndarray]:
+        """Return a fit, and its background over the usable pixels in linear units, shape (n_pixels, n_channels)."""
+        solution = self.solve(self.stages(basis), _FIRST_SMOOTHING)
+        background = self.curve.invert(self.on_grid(solution.stages, solution.result.coef))
+        return solution, background[self.prepared.usable]
 
     def solve(self, stages: Stages, smoothing: float) -> StagedSolution:
         """Fit the sample at one smoothing: anneal, move the control points if asked to, minimise, mask objects."""

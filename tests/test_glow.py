@@ -1,9 +1,9 @@
-"""A glow is fitted in units in which it bends less (`skbgopt.stretch.AsinhCurve`)."""
+"""Glows are fitted in units in which they bend less (`skbgopt.stretch.AsinhCurve`), strong ones with a wider loss."""
 
 import numpy as np
 import pytest
 
-from skbgopt import BackgroundSplineRegressor, gradient_left, stretch
+from skbgopt import BackgroundSplineRegressor, gradient_left, stages, stretch
 from skbgopt.stretch import AsinhCurve, LinearCurve
 
 SHAPE = (400, 600)
@@ -58,6 +58,17 @@ def test_bent_units_halve_what_is_left_of_a_glow(model, monkeypatch):
     assert type(straight.curve_) is LinearCurve
     left = [gradient_left(each.predict(image), truth) for each in (estimator, straight)]
     assert left[0] < 0.5 * left[1]
+
+
+def test_a_strong_gradient_is_no_object(monkeypatch):
+    """A spline misses glows of 4000 sigma by more than the noise: a loss that knows leaves half at most."""
+    image, truth = frame(lambda y, x: 4000 * (np.exp((x - 1.5) / 0.4) + np.exp(-y / 0.4)))
+    models = [BackgroundSplineRegressor().fit(image)]
+    monkeypatch.setattr(stages, "_STRONG", np.inf)
+    models.append(BackgroundSplineRegressor().fit(image))
+    wide, narrow = (gradient_left(model.predict(image), truth) for model in models)
+    assert wide < 0.5 * narrow
+    assert models[0].object_mask_.mean() < 0.05
 
 
 def test_the_level_of_the_dark_sky_is_right(model):
