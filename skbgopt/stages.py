@@ -19,7 +19,7 @@ from .skirts import blurred_objects, fit_skirts
 from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks, pixel_cost
 from .solvers import Callback, MMProblem, MMResult, anneal, bending_penalty, by_column, minimize_mm
 from .splines import SplineBasis
-from .stretch import AsinhCurve, LinearCurve, MidtonesCurve
+from .stretch import DARK, AsinhCurve, LinearCurve, MidtonesCurve
 
 if TYPE_CHECKING:
     from .fitting import FitSettings
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 _STAGE_PIXELS = 8192
 # That of the fits which show how strong a gradient is, and whether there is a glow.
 _FIRST_SMOOTHING = 1e-4
-# A gradient is strong that has this many sigma of a reduced pixel between these quantiles from its ends. The loss is
+# A gradient is strong that has this many sigma of a reduced pixel from its dark end to its bright one. The loss is
 # wider in proportion to the root: so grows the noise of the light itself (docs/method.md has the table).
 _STRONG = 250.0
-_DARK = 0.05
 # The smoothing is chosen on this many: from more, models that bend learn to foresee more of the nebulae.
 _CHOICE_PIXELS = 5000
 # Pixels that the control points are moved on, for each of them.
@@ -158,7 +157,7 @@ class StagedFit:
         """
         solution, background = self._first(basis)
         sigmas = background / self.prepared.block_noise
-        strength = np.ptp(np.quantile(sigmas, [_DARK, 1 - _DARK], axis=0), axis=0).mean() / _STRONG
+        strength = np.ptp(np.quantile(sigmas, [DARK, 1 - DARK], axis=0), axis=0).mean() / _STRONG
         if strength > 1:
             wider = replace(self, loss=self.loss.with_eps(self.loss.eps * strength**0.5), solutions={})
             solution, background = wider._first(basis)

@@ -38,7 +38,7 @@ _PEDESTAL_SHARE = 1e-4
 # The dark and the bright end of a background are these quantiles from its ends. It has a glow where the bright end lies
 # this many times as far from the median as the dark one. The curve's knee is at this share of the way from end to end,
 # and at no fewer sigma: noise must not be bent (docs/method.md has the tables).
-_DARK = 0.05
+DARK = 0.05
 _GLOW_RATIO = 1.25
 _KNEE = 0.65
 _LEAST_KNEE = 10.0
@@ -149,7 +149,7 @@ class AsinhCurve(LinearCurve):
             Near the true one.
         scale : ndarray of shape (n_channels,)
         """
-        low, middle, high = np.quantile(background / scale, [_DARK, 0.5, 1 - _DARK], axis=0)
+        low, middle, high = np.quantile(background / scale, [DARK, 0.5, 1 - DARK], axis=0)
         if (high - middle).sum() <= _GLOW_RATIO * (middle - low).sum():
             return None
         return cls(low * scale, scale, np.maximum(_KNEE * (high - low), _LEAST_KNEE))

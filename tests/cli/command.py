@@ -4,10 +4,12 @@ import json
 import os
 import re
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 from click.testing import CliRunner
+from tqdm import tqdm
 
 from skbgopt import write_image
 from skbgopt.cli import command_line, main
@@ -42,6 +44,8 @@ def forked(arguments, stdin=os.devnull, stdout=os.devnull, stderr=os.devnull):
         sys.stdin = open(0, closefd=False)  # noqa: SIM115
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+        # All copies share tqdm's own, and one that was killed with it would hold it for ever.
+        tqdm.set_lock(threading.RLock())
         sys.argv = ["skbgopt", *map(str, arguments)]
         main()
     except SystemExit as error:
