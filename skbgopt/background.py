@@ -311,7 +311,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         self.coef_ = np.concatenate([spline.kernel_coef.numpy(), spline.tail_coef.numpy()])
         self.smoothing_, self.smoothing_path_ = fitted.smoothing, fitted.path
         self.loss_, self.loss_curve_, self.n_iter_ = fitted.loss, fitted.loss_curve, fitted.n_iter
-        self.stretch_, self.curve_ = prepared.curve, fitted.curve
+        self.stretch_, self.curve_, self._units = prepared.curve, fitted.curve, fitted.units
         self.noise_, self.block_noise_ = prepared.noise, prepared.block_noise
         self.excluded_ = prepared.excluded
         self.object_mask_ = fitted.objects

@@ -77,6 +77,8 @@ class FittedBackground:
         See `error_coefficients`; None where the solver has none.
     level_std : ndarray of shape (n_channels,), or None
         Standard error of the level, in linear units.
+    units : (LinearCurve, float), or None
+        The curve before the level was put right, and the loss's eps; None where stretched values were fitted.
     """
 
     spline: Spline
@@ -91,6 +93,7 @@ class FittedBackground:
     background: np.ndarray
     error_coef: np.ndarray | None
     level_std: np.ndarray | None
+    units: tuple[LinearCurve, float] | None = None
 
 
 def fit_background(
@@ -178,7 +181,7 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     basis = spline_basis(centres, every(pixels.points, _BASIS_PIXELS), settings.order, degree)
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
     if isinstance(curve, LinearCurve):
-        solver = solver.for_background(basis)
+        solver = solver.for_background(basis) if prepared.units is None else solver.in_units(*prepared.units)
     stages = solver.stages(basis)
     if settings.smoothing == "auto":
         path, solution = solver.solve_at_best(stages)
@@ -199,6 +202,7 @@ def _judged(
     on_grid = solver.on_grid(stages, result.coef)
     residual = (prepared.values - curve.invert(on_grid)) / prepared.block_noise
     found = sky_level(residual, prepared.usable & ~objects, solver.loss.alpha, len(result.coef))
+    units = (curve, solver.loss.eps) if isinstance(curve, LinearCurve) else None
     if isinstance(curve, LinearCurve):
         curve = replace(curve, offset=curve.offset + found.offset * prepared.block_noise)
         level_std = found.error
@@ -213,7 +217,7 @@ def _judged(
     errors = error_coefficients(stages.basis, covariance, found.unevenness * noise)
     return FittedBackground(
         stages.basis.spline(result.coef), curve, level, smoothing, path, result.loss, result.curve, result.n_iter,
-        objects, background, errors, level_std * prepared.block_noise,
+        objects, background, errors, level_std * prepared.block_noise, units,
     )  # fmt: skip
 
 

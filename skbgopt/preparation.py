@@ -13,7 +13,7 @@ from .frame import ImageFrame
 from .masks import PixelSelection
 from .noise import sky_noise
 from .reduction import block_centres, block_fractions, reduce_blocks
-from .stretch import MidtonesCurve
+from .stretch import LinearCurve, MidtonesCurve
 
 # Stretch and noise are measured on all pixels of an image up to this many, else on tiles spread evenly over it.
 _SAMPLE_PIXELS = 1 << 20
@@ -47,6 +47,8 @@ class PreparedImage:
         Standard deviation of a block value of the sky.
     excluded : dict of str to int
         Pixels excluded by each reason.
+    units : (LinearCurve, float), or None
+        Curve and eps that a fit to values in units of the noise takes, where they are known; None to find them.
     """
 
     values: np.ndarray
@@ -58,6 +60,7 @@ class PreparedImage:
     noise: np.ndarray
     block_noise: np.ndarray
     excluded: dict[str, int]
+    units: tuple[LinearCurve, float] | None = None
 
     @cached_property
     def usable(self) -> np.ndarray:

@@ -5,6 +5,7 @@ import pytest
 
 from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
 from skbgopt.model_selection import ImageBlockKFold, _held_out, cross_val_score_image, held_out_score
+from skbgopt.stretch import AsinhCurve
 from tests.shared import lower_half, quick
 
 pytestmark = pytest.mark.usefixtures("quick_reference")
@@ -233,3 +234,15 @@ def test_the_estimator_is_left_alone(image):
     cross_val_score_image(estimator, image, cv=2)
     assert estimator.get_params() == before
     assert not hasattr(estimator, "coef_")
+
+
+def test_trials_take_the_units_that_the_image_asks_for():
+    """A glow is looked for once, and not by each trial; a refit looks for itself and comes to the same."""
+    y, x = np.mgrid[:160, :240] / 160
+    image = 1000 + 200 * np.exp((x - 1.5) / 0.4) + np.random.default_rng(0).normal(0, 3, x.shape)
+    estimator = BackgroundSplineRegressor(smoothing=1e-4, n_control_points=16)
+    preparations = _held_out.hold_out_blocks(estimator, image, None, None, ImageBlockKFold(2)).preparations
+    curve, _ = preparations.prepare(estimator, thinned=True).units
+    assert type(curve) is AsinhCurve
+    assert preparations.prepare(estimator).units is None
+    assert type(estimator.fit(image).curve_) is AsinhCurve

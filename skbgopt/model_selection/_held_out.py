@@ -82,10 +82,14 @@ class Preparations:
     def __init__(self, X, mask, sample_weight):
         self._given = X, mask, sample_weight
         self._kept: dict[Hashable, Any] = {}
+        # Curve and eps of a fit to the image, which trials need not find for themselves.
+        self.units: Any = None
 
     def prepare(self, estimator, thinned: bool = False) -> PreparedImage:
         """Return what ``estimator.prepare`` returns, or what a trial sees of it."""
         prepared = self.within_no_thresholds(estimator, thinned)
+        if thinned and self.units is not None and np.array_equal(self.units[0].scale, prepared.block_noise):
+            prepared = replace(prepared, units=self.units)
         return prepared.within_thresholds(estimator.threshold_min, estimator.threshold_max)
 
     def within_no_thresholds(self, estimator, thinned: bool = False) -> PreparedImage:
@@ -194,6 +198,7 @@ def hold_out_blocks(estimator, X, mask, sample_weight, cv) -> HeldOutImage:
     n_usable = int(grid.usable.sum())
     reference.n_control_points = min(reference.n_control_points, max(1, n_usable // _BLOCKS_PER_POINT))
     reference.fit_prepared(grid)
+    preparations.units = getattr(reference, "_units", None)
     folds = [
         _checked_fold(k, train, test, grid.usable)
         for k, (train, test) in enumerate(cv.split(everything.values, ~everything.usable))
