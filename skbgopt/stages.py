@@ -159,14 +159,14 @@ class StagedFit:
         sigmas = background / self.prepared.block_noise
         strength = np.ptp(np.quantile(sigmas, [DARK, 1 - DARK], axis=0), axis=0).mean() / _STRONG
         if strength > 1:
-            wider = replace(self, loss=self.loss.with_eps(self.loss.eps * strength**0.5), solutions={})
+            wider = self.in_units(self.curve, self.loss.eps * strength**0.5)
             solution, background = wider._first(basis)
         else:
             wider = self
         curve = AsinhCurve.of_glow(background, self.prepared.block_noise)
         if curve is None:
             return wider
-        bent = replace(wider, curve=curve, pixels=grid_pixels(self.prepared, curve), solutions={})
+        bent = wider.in_units(curve, wider.loss.eps)
         again = bent.solve(bent.stages(basis), _FIRST_SMOOTHING)
         return bent if bent._cost(again) < wider._cost(solution) else wider
 
