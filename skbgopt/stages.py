@@ -170,7 +170,7 @@ class StagedFit:
         again = bent.solve(bent.stages(basis), _FIRST_SMOOTHING)
         return bent if bent._cost(again) < wider._cost(solution) else wider
 
-    def in_units(self, curve: LinearCurve, eps: float) -> StagedFit:
+    def in_units(self, curve: LinearCurve | MidtonesCurve, eps: float) -> StagedFit:
         """Return the fit in other units, with another scale of the loss."""
         loss = self.loss.with_eps(eps)
         return replace(self, curve=curve, loss=loss, pixels=grid_pixels(self.prepared, curve), solutions={})
