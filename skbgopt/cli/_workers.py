@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import warnings
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, closing, contextmanager
@@ -41,7 +42,7 @@ def _in_processes(tasks: list[Task], n_jobs: int) -> Generator[Record, None, Non
         try:
             with ExitStack() as stack:
                 with _signals_held_back():
-                    records = stack.enter_context(closing(parallel(hand_out())))
+                    records = stack.enter_context(_ended_quietly(parallel(hand_out())))
                 for record in records:
                     del at_work[record["input"]]
                     yield record
@@ -52,6 +53,18 @@ def _in_processes(tasks: list[Task], n_jobs: int) -> Generator[Record, None, Non
                 raise
             yield from (_lost(task, error) for task in at_work.values())
             at_work.clear()
+
+
+@contextmanager
+def _ended_quietly(records: Generator[Record, None, None]) -> Iterator[Generator[Record, None, None]]:
+    """Close joblib's generator without its warning of the tasks that are given up: the batch says so itself."""
+    try:
+        yield records
+    finally:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*have been cancelled", category=UserWarning)
+            warnings.filterwarnings("ignore", message=".*successfully executed", category=UserWarning)
+            records.close()
 
 
 @contextmanager

@@ -118,6 +118,18 @@ def test_a_killed_process_does_not_stop_the_others(folder, pixels):
     assert names("flat") == results_of(*(f"light{n}" for n in range(24)))
 
 
+def test_an_interruption_between_two_records_is_one_sentence(folder, pixels, monkeypatch):
+    """Processes beside are at work then, and joblib would warn of what they do not finish."""
+    make_lights(folder, pixels, 6)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skbgopt.cli._batch._tell", interrupted)
+    result = run("batch", "lights", "-o", "flat", "--jobs", "2", *FAST, code=130)
+    assert result.stderr == "skbgopt: interrupted after 1 of 6 images; --resume goes on.\n"
+
+
 @pytest.fixture
 def quickly_started():
     """Workers of clusters begin as copies of one process, which has imported for all of them."""
