@@ -72,7 +72,8 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     tol : float, default=5e-5
         Stop when the loss gains less.
     mask_objects : bool or "auto", default="auto"
-        Mask what lies coherently above the model and fit again ("mm" only). "auto": with the noise scale.
+        Mask what lies coherently above the model and fit again, and the stars of a crowded field ("mm" only). "auto":
+        with the noise scale.
     move_control_points : bool, default=False
         Let ``solver="mm"`` move the control points as well: a lower loss where they are few and free.
     warm_start : bool, default=False
@@ -266,7 +267,8 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         """Return what `fit` would fit: the reduced image with its weights, stretch and noise.
 
         Parameters and errors are those of `fit`. Estimators that differ in other parameters than
-        ``missing_values``, ``quantile``, the thresholds and the downscaling prepare the same, once.
+        ``missing_values``, ``quantile``, the thresholds, the downscaling and whether they mask objects prepare the
+        same, once.
         """
         self._validate_params()
         prepared = prepare_image(
@@ -274,6 +276,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
             quantile=self.quantile,
             downscale_factor=self.downscale_factor,
             downscale_func=self.downscale_func,
+            mask_stars=self._fit_settings().masks_objects,
         )
         return prepared.within_thresholds(self.threshold_min, self.threshold_max)
 
@@ -294,10 +297,13 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         diagnosis.warn()
         return self
 
-    def _settings(self, prepared) -> FitSettings:
+    def _fit_settings(self) -> FitSettings:
         parameters = self.get_params(deep=False)
         names = {field.name for field in fields(FitSettings)} & parameters.keys()
-        settings = FitSettings(**{name: parameters[name] for name in names})
+        return FitSettings(**{name: parameters[name] for name in names})
+
+    def _settings(self, prepared) -> FitSettings:
+        settings = self._fit_settings()
         same_shape = getattr(self, "image_shape_", None) == _image_shape(prepared)
         if self.warm_start and same_shape and self.smoothing_path_ is not None:
             chosen = SMOOTHING_PATH.index(self.smoothing_)

@@ -51,6 +51,12 @@ class FitSettings:
     move_control_points: bool
     smoothings: tuple[float, ...] = SMOOTHING_PATH
 
+    @property
+    def masks_objects(self) -> bool:
+        """Whether extended objects, and the stars of crowded fields, are masked."""
+        wanted = self.loss_scale == "noise" if self.mask_objects == "auto" else bool(self.mask_objects)
+        return wanted and self.solver == "mm"
+
 
 @dataclass(frozen=True)
 class FittedBackground:

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from ._threads import thread_map
+from .crowding import is_crowded, reduce_without_stars
 from .frame import ImageFrame
 from .masks import PixelSelection
 from .noise import sky_noise
@@ -104,7 +105,7 @@ class PreparedImage:
 
 
 def prepare_image(
-    selection: PixelSelection, *, quantile: float, downscale_factor: int, downscale_func: str
+    selection: PixelSelection, *, quantile: float, downscale_factor: int, downscale_func: str, mask_stars: bool
 ) -> PreparedImage:
     """Measure and reduce an image.
 
@@ -115,12 +116,15 @@ def prepare_image(
         Of the stretch.
     downscale_factor : int
     downscale_func : {"median", "mean"}
+    mask_stars : bool
+        Leave the stars of a crowded field out of the blocks.
     """
     height, width = selection.shape
     tiles = sample_tiles(selection)
     curve = MidtonesCurve.from_samples(tile_samples(tiles), quantile)
     noise = np.sqrt(np.median([sky_noise(tile) ** 2 for tile in tiles[::_NOISE_STRIDE]], axis=0))
-    values, weights, excluded = _reduce(selection, downscale_factor, downscale_func)
+    crowded = mask_stars and is_crowded(tiles[::_NOISE_STRIDE], downscale_factor, downscale_func, noise)
+    values, weights, excluded = _reduce(selection, downscale_factor, downscale_func, noise if crowded else None)
     block_noise = sky_noise(values, share=_CALM_SHARE)
     frame = ImageFrame(height, width)
     y, x = frame.axes(block_centres(height, downscale_factor), block_centres(width, downscale_factor))
@@ -179,13 +183,20 @@ def sample_tiles(selection: PixelSelection) -> list[np.ndarray]:
     return [window for window in windows if np.isfinite(window).any()] or windows[:1]
 
 
-def _reduce(selection: PixelSelection, factor: int, func: str) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+def _reduce(
+    selection: PixelSelection, factor: int, func: str, noise: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+    """Return the values of the blocks, their weights, and the pixels excluded; without stars if given the noise."""
     height, width = selection.shape
     rows_at_once = max(1, _BAND_PIXELS // (factor * width)) * factor
 
     def reduce_band(start: int) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
         values, weights, excluded = selection.window(slice(start, start + rows_at_once))
-        return reduce_blocks(values, factor, func), block_fractions(weights, factor), excluded
+        fractions = block_fractions(weights, factor)
+        if noise is None:
+            return reduce_blocks(values, factor, func), fractions, excluded
+        reduced, n_stars = reduce_without_stars(values, factor, func, noise)
+        return reduced, fractions, {**excluded, "stars": n_stars}
 
     bands = thread_map(reduce_band, range(0, height, rows_at_once))
     values = np.concatenate([band[0] for band in bands])

@@ -47,12 +47,29 @@ def reduce_blocks(values: np.ndarray, factor: int, func: str) -> np.ndarray:
     ndarray of shape (ceil(height / factor), ceil(width / factor), n_channels)
         NaN where a block has no usable pixel.
     """
-    blocks = _blocks(values, factor)
+    return reduce_split(split_blocks(values, factor), func)
+
+
+def split_blocks(values: np.ndarray, factor: int) -> np.ndarray:
+    """Return a copy of shape (rows and columns of blocks, n_channels, height, width of a block), NaN beyond edges."""
+    height, width, n_channels = values.shape
+    # A block longer than the image is the image, and needs no memory beyond it.
+    tall, wide = min(factor, height), min(factor, width)
+    rows, columns = -(-height // tall), -(-width // wide)
+    if (rows * tall, columns * wide) != (height, width):
+        padding = ((0, rows * tall - height), (0, columns * wide - width), (0, 0))
+        values = np.pad(values, padding, constant_values=np.nan)
+    return np.array(values.reshape(rows, tall, columns, wide, n_channels).transpose(0, 2, 4, 1, 3), order="C")
+
+
+def reduce_split(blocks: np.ndarray, func: str) -> np.ndarray:
+    """Reduce blocks of `split_blocks` as `reduce_blocks` does; their pixels may be sorted in place."""
+    blocks = blocks.reshape(*blocks.shape[:3], -1)
     if func == "mean":
         usable = np.isfinite(blocks)
         count = usable.sum(axis=-1)
         total = np.where(usable, blocks, 0).sum(axis=-1, dtype=float)
-        return np.where(count, total / np.maximum(count, 1), np.nan).astype(values.dtype)
+        return np.where(count, total / np.maximum(count, 1), np.nan).astype(blocks.dtype)
     # NaN sorts last, so the median of the n others sits in the middle of the first n.
     blocks.sort(axis=-1)
     size = blocks.shape[-1]
@@ -64,26 +81,13 @@ def reduce_blocks(values: np.ndarray, factor: int, func: str) -> np.ndarray:
         lower = np.take_along_axis(few, np.maximum(count - 1, 0) // 2, axis=-1)
         upper = np.take_along_axis(few, np.minimum(count // 2, size - 1), axis=-1)
         medians[holed] = (0.5 * (lower + np.where(count, upper, np.nan)))[:, 0]
-    return medians.astype(values.dtype, copy=False)
+    return medians.astype(blocks.dtype, copy=False)
 
 
 def block_fractions(weights: np.ndarray, factor: int) -> np.ndarray:
     """Return the sum of the weights in each block over factor**2: what a block counts beside a full one."""
     starts = [block_edges(length, factor)[:-1] for length in weights.shape[:2]]
     return np.add.reduceat(np.add.reduceat(weights, starts[0], axis=0, dtype=float), starts[1], axis=1) / factor**2
-
-
-def _blocks(values: np.ndarray, factor: int) -> np.ndarray:
-    """Return a copy of shape (block rows, block columns, n_channels, pixels of a block), NaN beyond the edges."""
-    height, width, n_channels = values.shape
-    # A block longer than the image is the image, and needs no memory beyond it.
-    tall, wide = min(factor, height), min(factor, width)
-    rows, columns = -(-height // tall), -(-width // wide)
-    if (rows * tall, columns * wide) != (height, width):
-        padding = ((0, rows * tall - height), (0, columns * wide - width), (0, 0))
-        values = np.pad(values, padding, constant_values=np.nan)
-    split = values.reshape(rows, tall, columns, wide, n_channels).transpose(0, 2, 4, 1, 3)
-    return np.array(split, order="C").reshape(rows, columns, n_channels, tall * wide)
 
 
 class BlockReducer(TakesImages, TransformerMixin, BaseEstimator):

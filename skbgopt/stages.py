@@ -198,7 +198,7 @@ class StagedFit:
             stages, gram = self.stages(basis).penalised(penalty), None
         result = self._minimize(stages.sample, start, gram)
         result = replace(result, n_iter=found.n_iter + result.n_iter)
-        if self._masks_objects:
+        if self.settings.masks_objects:
             return self._without_objects(stages, result)
         return StagedSolution(stages, result, np.ones(self.prepared.usable.shape))
 
@@ -255,12 +255,6 @@ class StagedFit:
         model = solution.stages.sample.design @ solution.result.coef
         residual = self.curve.difference(self.pixels.sample_values.numpy(), model.cpu().numpy())
         return float(np.average(pixel_cost(residual, self.loss), weights=self.pixels.sample_weights.sum(dim=1).numpy()))
-
-    @property
-    def _masks_objects(self) -> bool:
-        if self.settings.mask_objects == "auto":
-            return self.settings.loss_scale == "noise"
-        return bool(self.settings.mask_objects)
 
     def _move(self, basis: SplineBasis, coef: Tensor, penalty: float) -> tuple[SplineBasis, Tensor]:
         pixels, n_sample = self.pixels, _MOVING_PIXELS_PER_POINT * len(basis.centres)

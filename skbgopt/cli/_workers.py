@@ -8,7 +8,7 @@ import signal
 import warnings
 from collections.abc import Generator, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from multiprocessing import resource_tracker
 

@@ -96,12 +96,19 @@ class Preparations:
         """Return the same before any threshold is applied."""
         estimator._validate_params()
         missing, factor, func = estimator.missing_values, estimator.downscale_factor, estimator.downscale_func
+        mask_stars = estimator._fit_settings().masks_objects
         selection = self._once(
             missing, lambda: PixelSelection.from_input(*self._given, missing, type(estimator).__name__)
         )
         reduced = self._once(
-            (missing, factor, func),
-            lambda: prepare_image(selection, quantile=estimator.quantile, downscale_factor=factor, downscale_func=func),
+            (missing, factor, func, mask_stars),
+            lambda: prepare_image(
+                selection,
+                quantile=estimator.quantile,
+                downscale_factor=factor,
+                downscale_func=func,
+                mask_stars=mask_stars,
+            ),
         )
         # The quantile moves nothing but the curve.
         samples = self._once((missing, "samples"), lambda: tile_samples(sample_tiles(selection)))
