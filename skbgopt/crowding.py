@@ -67,15 +67,17 @@ def reduce_without_stars(values: np.ndarray, factor: int, func: str, noise: np.n
         Pixels left out.
     """
     blocks = split_blocks(values, factor)
-    usable = np.isfinite(blocks)
+    usable = np.isfinite(blocks).any(axis=2)
     reduced = reduce_split(blocks.copy(), func)
+    stars = np.zeros(usable.shape, dtype=bool)
     for _ in range(_ROUNDS):
-        stars = _with_neighbours(_combined_sigmas(blocks, reduced, noise) > _SIGMAS)
+        stars |= _with_neighbours(_combined_sigmas(blocks, reduced, noise) > _SIGMAS)
         rest = np.where(stars[:, :, None], np.nan, blocks)
         reduced = reduce_split(rest, func)
-    full = np.isfinite(rest).sum(axis=(3, 4)) < _LEAST_LEFT * usable.sum(axis=(3, 4))
-    left_out = (stars | full.all(axis=2)[:, :, None, None]) & usable.any(axis=2)
-    return np.where(full, np.nan, reduced), int(left_out.sum())
+    sky = usable & ~stars
+    full = sky.sum(axis=(2, 3)) < _LEAST_LEFT * usable.sum(axis=(2, 3))
+    sky[full] = False
+    return np.where(full[:, :, None], np.nan, reduced), int((usable & ~sky).sum())
 
 
 def _combined_sigmas(blocks: np.ndarray, reduced: np.ndarray, noise: np.ndarray) -> np.ndarray:

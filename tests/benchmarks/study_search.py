@@ -36,7 +36,7 @@ from skbgopt.datasets import SKY_KINDS
 from skbgopt.diagnosis import without_warnings
 from skbgopt.metrics import gradient_left
 from skbgopt.model_selection import BackgroundSearchCV
-from skbgopt.model_selection._held_out import background_on_grid
+from skbgopt.model_selection._held_out import Preparations, background_on_grid
 from skbgopt.model_selection._objective import FIT_ERRORS, make_objective
 from skbgopt.model_selection._space import DEFAULT_SPACE, PUBLISHED
 from skbgopt.model_selection._study import finished_trials
@@ -235,13 +235,18 @@ def judge_search(kind: str, seed: int, rows: int, n_random: int) -> dict[str, fl
     rng = np.random.default_rng([seed, SKY_KINDS.index(kind)])
     tried = [trial.params for trial in finished_trials(search.study_)] + [random_setting(rng) for _ in range(n_random)]
 
+    preparations = Preparations(frame.image, frame.mask, None)
+    grid = preparations.prepare(BackgroundSplineRegressor())
+    truth = reduce_blocks(np.atleast_3d(frame.background.astype(np.float64)), 8, "mean")
+
     @without_warnings()
     def left(**setting) -> float:
+        estimator = BackgroundSplineRegressor(**setting)
         try:
-            model = BackgroundSplineRegressor(**setting).fit(frame.image, mask=frame.mask)
+            estimator.fit_prepared(preparations.prepare(estimator))
         except FIT_ERRORS:
             return float("inf")
-        return gradient_left(model.predict(frame.image), frame.background, frame.mask)
+        return gradient_left(background_on_grid(estimator, grid), truth, ~grid.usable)
 
     return {
         "auto": left(),
