@@ -118,7 +118,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     background_level_ : ndarray of shape (n_channels,)
         Median of the background over the usable pixels.
     excluded_ : dict of str to int
-        Pixels that each reason excluded; a pixel counts for each of its reasons.
+        Pixels that each reason excluded; a pixel counts for each of its reasons. "stars" is one in crowded fields.
     object_mask_ : ndarray of bool
         Reduced pixels that were taken for extended objects.
     reduced_chi2_ : ndarray of shape (n_channels,)
