@@ -207,7 +207,8 @@ def _judged(
     objects = prepared.usable & (solution.sky < 0.5)
     on_grid = solver.on_grid(stages, result.coef)
     residual = (prepared.values - curve.invert(on_grid)) / prepared.block_noise
-    found = sky_level(residual, prepared.usable & ~objects, solver.loss.alpha, len(result.coef))
+    sky = prepared.usable & ~objects
+    found = sky_level(residual, sky, solver.loss.alpha, len(result.coef), prepared.crowded)
     units = (curve, solver.loss.eps) if isinstance(curve, LinearCurve) else None
     if isinstance(curve, LinearCurve):
         curve = replace(curve, offset=curve.offset + found.offset * prepared.block_noise)

@@ -69,6 +69,11 @@ class PreparedImage:
         return np.logical_or.reduce([self.weights[:, :, c] != 0 for c in range(self.weights.shape[2])])
 
     @property
+    def crowded(self) -> bool:
+        """Whether the stars of a crowded field were left out."""
+        return "stars" in self.excluded
+
+    @property
     def stretched(self) -> np.ndarray:
         """Stretched block values."""
         return self.curve.apply(self.values)

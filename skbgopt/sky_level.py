@@ -17,6 +17,10 @@ _LIFT = 1.8
 # Standard error of that, and its scatter over an image, over the square of the skewness: the more crowded a field
 # is, the more depends on how bright its stars are.
 _CROWDING = 1.0
+# The same lift where the stars that show are left out (docs/method.md: crowded fields), and its standard error, as
+# nobody knows how many fainter ones there are, and its scatter over the image, both over the lift.
+_LIFT_WITHOUT_STARS = 3.2
+_GUESS, _SCATTER = 0.25, 0.15
 # Standard error in sparse fields, times the root of the number of pixels.
 _SAMPLING = 3.0
 # The spline follows low pixels more than high ones, which narrows the distribution below it: what that does to the
@@ -45,12 +49,12 @@ class SkyLevel:
     unevenness: np.ndarray
 
 
-def sky_level(residual: np.ndarray, sky: np.ndarray, alpha: float, n_coefficients: int) -> SkyLevel:
+def sky_level(residual: np.ndarray, sky: np.ndarray, alpha: float, n_coefficients: int, crowded: bool) -> SkyLevel:
     """Return where the sky lies above a fitted background.
 
-    The median of the residuals less 1.8 times their skewness, upper width less lower width, from quantiles that
-    neither stars nor remains of objects move much. Not higher than it would be without any star: there the
-    background is the 1 / (2 + 2 alpha) quantile of the noise.
+    The median of the residuals less 1.8 times (3.2 times in a crowded field) their skewness, upper width less lower
+    width, from quantiles that neither stars nor remains of objects move much. Not higher than it would be without any
+    star: there the background is the 1 / (2 + 2 alpha) quantile of the noise.
 
     Parameters
     ----------
@@ -62,6 +66,8 @@ def sky_level(residual: np.ndarray, sky: np.ndarray, alpha: float, n_coefficient
         Of the loss.
     n_coefficients : int
         Of the background.
+    crowded : bool
+        Whether the stars of a crowded field were left out.
 
     Returns
     -------
@@ -75,7 +81,11 @@ def sky_level(residual: np.ndarray, sky: np.ndarray, alpha: float, n_coefficient
     low, middle, high = np.quantile(residual[sky], [0.1, 0.5, 0.75], axis=0)
     # Of the width above the median over that below it, as those of normal distributions.
     skewness = np.maximum((high - middle) / ndtri(0.75) - (middle - low) / ndtri(0.9), 0)
-    offset = np.minimum(middle - _LIFT * skewness, highest)
-    unevenness = _CROWDING * skewness**2
+    lift = (_LIFT_WITHOUT_STARS if crowded else _LIFT) * skewness
+    offset = np.minimum(middle - lift, highest)
+    if crowded:
+        error, unevenness = _GUESS * lift, _SCATTER * lift
+    else:
+        error = unevenness = _CROWDING * skewness**2
     scatter = np.hypot(_SAMPLING / np.sqrt(n_pixels), (_OVERFIT * n_coefficients / n_pixels) ** 2)
-    return SkyLevel(offset, np.hypot(unevenness, scatter), unevenness)
+    return SkyLevel(offset, np.hypot(error, scatter), unevenness)
