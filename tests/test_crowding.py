@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
 from skbgopt.crowding import is_crowded, reduce_without_stars
 from skbgopt.datasets import SKY_KINDS
+from skbgopt.model_selection._held_out import Preparations
 from skbgopt.reduction import reduce_blocks
 
 NOISE = np.array([1.0])
@@ -129,3 +130,13 @@ def test_the_level_of_a_milky_way_is_as_sure_as_it_says():
         model = BackgroundSplineRegressor().fit(frame.image, mask=frame.mask)
         error = np.abs(np.median(model.predict(frame.image) - frame.background, axis=(0, 1)))
         assert (error < 3 * model.level_std_).all() and (model.level_std_ < 0.25 * frame.noise).all()
+
+
+def test_a_search_masks_stars_for_the_settings_that_do():
+    """It reduces a crowded image once with and once without, and any other once."""
+    shared = [BackgroundSplineRegressor(), BackgroundSplineRegressor(loss_scale=1e-3)]
+    for kind, crowded in (("milky_way", [True, False]), ("ha", [False, False])):
+        preparations = Preparations(make_sky_image(kind, shape=(160, 240), random_state=0).image, None, None)
+        prepared = [preparations.prepare(estimator) for estimator in shared]
+        assert [each.crowded for each in prepared] == crowded
+        assert (prepared[0].values is prepared[1].values) == (kind == "ha")

@@ -96,20 +96,23 @@ class Preparations:
         """Return the same before any threshold is applied."""
         estimator._validate_params()
         missing, factor, func = estimator.missing_values, estimator.downscale_factor, estimator.downscale_func
-        mask_stars = estimator._fit_settings().masks_objects
         selection = self._once(
             missing, lambda: PixelSelection.from_input(*self._given, missing, type(estimator).__name__)
         )
-        reduced = self._once(
-            (missing, factor, func, mask_stars),
-            lambda: prepare_image(
+
+        def reduce(mask_stars: bool) -> PreparedImage:
+            return prepare_image(
                 selection,
                 quantile=estimator.quantile,
                 downscale_factor=factor,
                 downscale_func=func,
                 mask_stars=mask_stars,
-            ),
-        )
+            )
+
+        reduced = self._once((missing, factor, func), lambda: reduce(True))
+        # Elsewhere than in crowded fields it is the same for all settings.
+        if reduced.crowded and not estimator._fit_settings().masks_objects:
+            reduced = self._once((missing, factor, func, "stars"), lambda: reduce(False))
         # The quantile moves nothing but the curve.
         samples = self._once((missing, "samples"), lambda: tile_samples(sample_tiles(selection)))
         if thinned:
