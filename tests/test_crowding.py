@@ -69,6 +69,17 @@ def test_a_block_full_of_stars_takes_no_part():
     values[1:8:3, 1:8:3] = 100
     reduced, n_stars = reduce_without_stars(values, 8, "median", NOISE)
     assert n_stars == 64 and np.isnan(reduced[0, 0, 0]) and reduced[0, 1, 0] == 0
+    # Beside this one three pixels are left.
+    values[1, 1:3, 0] = 0, 100
+    reduced, n_stars = reduce_without_stars(values, 8, "median", NOISE)
+    assert n_stars == 64 and np.isnan(reduced[0, 0, 0])
+
+
+def test_what_bright_stars_hide_is_found_beside_what_they_leave():
+    """Columns of 4 sigma, below a median that brighter ones have raised."""
+    values = np.repeat(np.array([0, 0, 4, 4, 20, 20, 20, 20.0])[None, :, None], 8, axis=0)
+    reduced, n_stars = reduce_without_stars(values, 8, "median", NOISE)
+    assert reduced[0, 0, 0] == 0 and n_stars == 7 * 8
 
 
 def test_missing_pixels_are_no_stars_and_no_sky():

@@ -92,3 +92,11 @@ def test_few_pixels_tell_nothing():
     found = sky_level(starry(7, 5000), sky, 5.0, N_COEFFICIENTS, crowded=False)
     assert found.offset.tolist() == [0.0]
     assert found.error[0] > 1
+
+
+def test_in_crowded_fields_skewness_means_more_light():
+    """The stars that show are left out there, and most of the skewness with them."""
+    residual = starry(5, 5000)
+    sparse, crowded = (sky_level(residual, EVERYWHERE, 5.0, N_COEFFICIENTS, crowded=each) for each in (False, True))
+    assert (crowded.offset < sparse.offset).all()
+    assert (crowded.error >= crowded.unevenness).all() and (crowded.unevenness > 0).all()

@@ -62,8 +62,7 @@ def _ended_quietly(records: Generator[Record, None, None]) -> Iterator[Generator
         yield records
     finally:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*have been cancelled", category=UserWarning)
-            warnings.filterwarnings("ignore", message=".*successfully executed", category=UserWarning)
+            warnings.filterwarnings("ignore", message=".*You could benefit from adjusting", category=UserWarning)
             records.close()
 
 
