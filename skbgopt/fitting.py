@@ -14,7 +14,7 @@ from ._threads import single_threaded
 from .adam import interpolate, minimize_adam
 from .control_points import grid_control_points, random_control_points
 from .losses import BackgroundLoss
-from .preparation import PreparedImage
+from .preparation import FitUnits, PreparedImage
 from .sky_level import sky_level
 from .smoothing import SMOOTHING_PATH, SmoothingPath
 from .solvers import Callback, MMResult
@@ -83,8 +83,8 @@ class FittedBackground:
         See `error_coefficients`; None where the solver has none.
     level_std : ndarray of shape (n_channels,), or None
         Standard error of the level, in linear units.
-    units : (LinearCurve, float), or None
-        The curve before the level was put right, and the loss's eps; None where stretched values were fitted.
+    units : FitUnits or None
+        With the curve before the level was put right; None where stretched values were fitted.
     """
 
     spline: Spline
@@ -99,7 +99,7 @@ class FittedBackground:
     background: np.ndarray
     error_coef: np.ndarray | None
     level_std: np.ndarray | None
-    units: tuple[LinearCurve, float] | None = None
+    units: FitUnits | None = None
 
 
 def fit_background(
@@ -187,7 +187,7 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     basis = spline_basis(centres, every(pixels.points, _BASIS_PIXELS), settings.order, degree)
     solver = StagedFit(prepared, pixels, curve, loss, settings, device, callback)
     if isinstance(curve, LinearCurve):
-        solver = solver.for_background(basis) if prepared.units is None else solver.in_units(*prepared.units)
+        solver = solver.for_background(basis) if prepared.units is None else _as_known(solver, prepared.units)
     stages = solver.stages(basis)
     if settings.smoothing == "auto":
         path, solution = solver.solve_at_best(stages)
@@ -197,6 +197,13 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
         solution = solver.solve(stages, smoothing)
     solution = solver.without_skirts(solution)
     return _judged(solver, solution, solver.finish(solution), smoothing, path)
+
+
+def _as_known(solver: StagedFit, units: FitUnits) -> StagedFit:
+    """Return the fit as an earlier one of the same image had it."""
+    if units.calm is not None and solver.settings.masks_objects:
+        solver = solver.in_dust(units.calm)
+    return solver.in_units(units.curve, units.eps)
 
 
 def _judged(
@@ -209,7 +216,7 @@ def _judged(
     residual = (prepared.values - curve.invert(on_grid)) / prepared.block_noise
     sky = prepared.usable & ~objects
     found = sky_level(residual, sky, solver.loss.alpha, len(result.coef), prepared.crowded)
-    units = (curve, solver.loss.eps) if isinstance(curve, LinearCurve) else None
+    units = FitUnits(curve, solver.loss.eps, solver.calm) if isinstance(curve, LinearCurve) else None
     if isinstance(curve, LinearCurve):
         curve = replace(curve, offset=curve.offset + found.offset * prepared.block_noise)
         level_std = found.error

@@ -10,6 +10,12 @@ pixel, which nature forbids: objects only add light) and B = mean over the image
 floor. E + alpha O has slope 1 for pixels above the model and 1 + 2 alpha for pixels below it; the logarithm
 lets the pull of a pixel fall as 1 / |r|, so that stars and nebulae lose their say.
 
+As a lower envelope the overshoot stands beside the logarithm,
+
+    loss = weighted mean over pixels of log(eps + E + kappa V) + alpha O / eps,
+
+with the same slopes near the model; but pixels below keep their say, however far below they are.
+
 References
 ----------
 .. [1] S. Diaz, "bgoptimizer", 2021: the loss and its terms. The majoriser is ours, by the standard rules of
@@ -73,6 +79,8 @@ class BackgroundLoss:
     rounding : float
         |r| is rounded off to a parabola within this share of eps. Each pixel is a cusp of the loss; wider ones leave
         the solver fewer places to rest at by chance, and cost at most half the share of eps.
+    envelope: bool
+        Whether the overshoot stands beside the logarithm.
     """
 
     eps: float
@@ -80,6 +88,7 @@ class BackgroundLoss:
     colour: float = 1.0
     floor: bool = True
     rounding: float = 0.01
+    envelope: bool = False
 
     def with_eps(self, eps: float) -> BackgroundLoss:
         """Return the same loss at another scale (used for annealing)."""
@@ -100,8 +109,8 @@ class BackgroundLoss:
     def of_pixels(self, values: Tensor, model: Tensor, weights: Tensor | Shares) -> Tensor:
         """Return the loss of each pixel, shape (n_pixels,)."""
         share, total = Shares.of(weights)
-        _, error = self._mean_and_error(values - model, share)
-        return torch.log(self.eps + error + self.alpha * self._below_floor(model, total))[:, 0]
+        _, spread, overshoot = self._parts(values - model, model, share, total)
+        return self._of_parts(spread, overshoot)[:, 0]
 
     def majorise(self, values: Tensor, model: Tensor, weights: Tensor | Shares) -> tuple[Tensor, Quadratic]:
         """Return the loss at the model and the quadratic in f that lies above the loss and touches it there.
@@ -111,32 +120,38 @@ class BackgroundLoss:
         """
         share, total = Shares.of(weights)
         residual = values - model
-        mean, error = self._mean_and_error(residual, share)
-        spread = self.eps + (error + self.alpha * self._below_floor(model, total))
+        mean, spread, overshoot = self._parts(residual, model, share, total)
         inverse = total[:, None] / spread
         pull = inverse * share
-        slope = (1 + self.alpha) / residual.abs().clamp_min(self.rounding * self.eps)
+        price = self.alpha * (total[:, None] / self.eps * share if self.envelope else pull)
+        slope = (pull + price) / residual.abs().clamp_min(self.rounding * self.eps)
         if self.colour and values.shape[1] > 1:
-            slope += 2 * self.colour
-            curvature = pull * slope
-            downhill = curvature * residual - pull * (self.alpha + 2 * self.colour * mean)
+            curvature = slope + 2 * self.colour * pull
+            downhill = curvature * residual - (price + 2 * self.colour * mean * pull)
         else:
-            curvature = pull * slope
-            downhill = curvature * residual - self.alpha * pull
+            curvature = slope
+            downhill = curvature * residual - price
         if self.floor:
             lift = self.alpha * inverse.sum() * total[:, None] / model.shape[1]
             size = model.abs().clamp_min(self.rounding * self.eps)
             curvature = curvature + lift / size
             downhill = downhill + lift * (1 - model / size)
-        return (total * spread[:, 0].log()).sum(), Quadratic(curvature, downhill)
+        return (total * self._of_parts(spread, overshoot)[:, 0]).sum(), Quadratic(curvature, downhill)
 
-    def _mean_and_error(self, residual: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean residual over channels and E + kappa V + alpha O, both of shape (n_pixels, 1)."""
+    def _parts(self, residual: Tensor, model: Tensor, share: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the mean residual over channels, what the logarithm is of, and O; each of shape (n_pixels, 1)."""
         mean = (share * residual).sum(dim=1, keepdim=True)
-        error = (1 + self.alpha) * (share * self._size(residual)).sum(dim=1, keepdim=True) - self.alpha * mean
+        size = (share * self._size(residual)).sum(dim=1, keepdim=True)
+        overshoot = size - mean
+        spread = self.eps + size
+        if not self.envelope:
+            spread = spread + self.alpha * overshoot
         if self.colour and residual.shape[1] > 1:
-            error = error + self.colour * (share * (residual - mean) ** 2).sum(dim=1, keepdim=True)
-        return mean, error
+            spread = spread + self.colour * (share * (residual - mean) ** 2).sum(dim=1, keepdim=True)
+        return mean, spread + self.alpha * self._below_floor(model, total), overshoot
+
+    def _of_parts(self, spread: Tensor, overshoot: Tensor) -> Tensor:
+        return spread.log() + self.alpha / self.eps * overshoot if self.envelope else spread.log()
 
     def _below_floor(self, model: Tensor, total: Tensor) -> Tensor | float:
         if not self.floor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,23 @@ _CALM_SHARE = 0.3
 _BAND_PIXELS = 1 << 18
 
 
+class FitUnits(NamedTuple):
+    """What a fit to values in units of the noise finds out about an image, and others of the same need not.
+
+    Attributes
+    ----------
+    curve : LinearCurve
+    eps : float
+        Of the loss.
+    calm : ndarray of shape (n_rows, n_columns), or None
+        How much each reduced pixel counts where dust fills the frame (`skbgopt.texture`), None elsewhere.
+    """
+
+    curve: LinearCurve
+    eps: float
+    calm: np.ndarray | None
+
+
 @dataclass(frozen=True)
 class PreparedImage:
     """A reduced image with weights: all that a fit needs.
@@ -48,8 +66,8 @@ class PreparedImage:
         Standard deviation of a block value of the sky.
     excluded : dict of str to int
         Pixels excluded by each reason.
-    units : (LinearCurve, float), or None
-        Curve and eps that a fit to values in units of the noise takes, where they are known; None to find them.
+    units : FitUnits or None
+        Where they are known; None to find them.
     """
 
     values: np.ndarray
@@ -61,7 +79,7 @@ class PreparedImage:
     noise: np.ndarray
     block_noise: np.ndarray
     excluded: dict[str, int]
-    units: tuple[LinearCurve, float] | None = None
+    units: FitUnits | None = None
 
     @cached_property
     def usable(self) -> np.ndarray:

@@ -20,6 +20,7 @@ from .smoothing import SmoothingPath, choose_smoothing, held_out_blocks, pixel_c
 from .solvers import Callback, MMProblem, MMResult, anneal, bending_penalty, by_column, minimize_mm
 from .splines import SplineBasis
 from .stretch import DARK, AsinhCurve, LinearCurve, MidtonesCurve
+from .texture import calm_sky
 
 if TYPE_CHECKING:
     from .fitting import FitSettings
@@ -37,6 +38,8 @@ _CHOICE_PIXELS = 5000
 _MOVING_PIXELS_PER_POINT = 50
 # Times that objects are masked and the sky fitted again.
 _OBJECT_PASSES = 3
+# Where dust fills the frame, held-out dust tells little of a smoothing: these do least harm (docs/method.md).
+_SMOOTHINGS_IN_DUST = (1e-2,)
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ class StagedFit:
     settings: FitSettings
     device: torch.device
     callback: Callback | None
+    # How much each reduced pixel counts where dust fills the frame, None elsewhere.
+    calm: np.ndarray | None = None
     # What was found already, by smoothing.
     solutions: dict[float, StagedSolution] = field(default_factory=dict)
 
@@ -152,18 +157,24 @@ class StagedFit:
     def for_background(self, basis: SplineBasis) -> StagedFit:
         """Return the fit with what the range and the shape of a first background ask for.
 
-        A strong gradient wants a wider loss, as a spline misses it by more than the noise; a glow wants units in which
-        it bends less, if they meet the pixels better.
+        Dust that fills the frame asks for a lower envelope of its smooth places. A strong gradient wants a wider loss,
+        as a spline misses it by more than the noise; a glow wants units in which it bends less, if they meet the pixels
+        better.
         """
+        prepared, usable, noise = self.prepared, self.prepared.usable, self.prepared.block_noise
         solution, background = self._first(basis)
-        sigmas = background / self.prepared.block_noise
-        strength = np.ptp(np.quantile(sigmas, [DARK, 1 - DARK], axis=0), axis=0).mean() / _STRONG
+        calm = None
+        if self.calm is None and self.settings.masks_objects and not prepared.crowded:
+            calm = calm_sky((prepared.values - background) / noise, usable)
+        if calm is not None:
+            return self.in_dust(calm).for_background(basis)
+        strength = np.ptp(np.quantile(background[usable] / noise, [DARK, 1 - DARK], axis=0), axis=0).mean() / _STRONG
         if strength > 1:
             wider = self.in_units(self.curve, self.loss.eps * strength**0.5)
             solution, background = wider._first(basis)
         else:
             wider = self
-        curve = AsinhCurve.of_glow(background, self.prepared.block_noise)
+        curve = AsinhCurve.of_glow(background[usable], noise)
         if curve is None:
             return wider
         bent = wider.in_units(curve, wider.loss.eps)
@@ -175,11 +186,19 @@ class StagedFit:
         loss = self.loss.with_eps(eps)
         return replace(self, curve=curve, loss=loss, pixels=grid_pixels(self.prepared, curve), solutions={})
 
+    def in_dust(self, calm: np.ndarray) -> StagedFit:
+        """Return the fit of a lower envelope, to which pixels count by a map (`calm_sky`)."""
+        weights = self.prepared.weights * calm[:, :, None].astype(self.prepared.weights.dtype)
+        prepared = replace(self.prepared, weights=weights)
+        return replace(
+            self, prepared=prepared, pixels=grid_pixels(prepared, self.curve), calm=calm, solutions={},
+            loss=replace(self.loss, envelope=True), settings=replace(self.settings, smoothings=_SMOOTHINGS_IN_DUST),
+        )  # fmt: skip
+
     def _first(self, basis: SplineBasis) -> tuple[StagedSolution, np.ndarray]:
-        """Return a fit, and its background over the usable pixels in linear units, shape (n_pixels, n_channels)."""
+        """Return a fit, and its background on the grid in linear units, shape (n_rows, n_columns, n_channels)."""
         solution = self.solve(self.stages(basis), _FIRST_SMOOTHING)
-        background = self.curve.invert(self.on_grid(solution.stages, solution.result.coef))
-        return solution, background[self.prepared.usable]
+        return solution, self.curve.invert(self.on_grid(solution.stages, solution.result.coef))
 
     def solve(self, stages: Stages, smoothing: float) -> StagedSolution:
         """Fit the sample at one smoothing: anneal, move the control points if asked to, minimise, mask objects."""

@@ -107,6 +107,24 @@ def test_a_star_loses_its_say():
     assert pulls[1] > 0
 
 
+@pytest.mark.parametrize("distance", [1.0, 1000.0])
+def test_of_an_envelope_pixels_below_keep_their_say(distance):
+    """They pull by 2 alpha / eps, and as any pixel does beside that, however far below the model they lie."""
+    loss = BackgroundLoss(eps=0.1, alpha=5.0, floor=False, envelope=True)
+    model = torch.zeros(1, 1, dtype=torch.float64, requires_grad=True)
+    loss(torch.tensor([[-distance]], dtype=torch.float64), model, torch.ones(1, 1).double()).backward()
+    assert model.grad.item() == pytest.approx(2 * 5.0 / 0.1 + 1 / (0.1 + distance))
+
+
+def test_above_the_model_an_envelope_costs_what_the_loss_costs():
+    """Overshoot is all that differs."""
+    values, model, _ = made_pixels(3)
+    model = np.minimum(model, values - 0.01)
+    loss, envelope = (BackgroundLoss(eps=0.01, floor=False, envelope=each) for each in (False, True))
+    parts = tensors(values, model, np.ones_like(values))
+    assert float(envelope(*parts)) == pytest.approx(float(loss(*parts)))
+
+
 def test_with_eps_changes_nothing_else():
     """Annealing changes the scale only."""
     loss = BackgroundLoss(eps=1.0, alpha=2.0, colour=0.5, floor=False)

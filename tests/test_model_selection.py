@@ -242,7 +242,8 @@ def test_trials_take_the_units_that_the_image_asks_for():
     image = 1000 + 200 * np.exp((x - 1.5) / 0.4) + np.random.default_rng(0).normal(0, 3, x.shape)
     estimator = BackgroundSplineRegressor(smoothing=1e-4, n_control_points=16)
     preparations = _held_out.hold_out_blocks(estimator, image, None, None, ImageBlockKFold(2)).preparations
-    curve, _ = preparations.prepare(estimator, thinned=True).units
-    assert type(curve) is AsinhCurve
+    units = preparations.prepare(estimator, thinned=True).units
+    assert type(units.curve) is AsinhCurve
+    assert units.calm is None
     assert preparations.prepare(estimator).units is None
     assert type(estimator.fit(image).curve_) is AsinhCurve

@@ -16,7 +16,7 @@ from .._validation import unwrap_image
 from ..diagnosis import without_warnings
 from ..masks import PixelSelection
 from ..metrics import sky_cost
-from ..preparation import PreparedImage, prepare_image, sample_tiles, tile_samples
+from ..preparation import FitUnits, PreparedImage, prepare_image, sample_tiles, tile_samples
 from ..stretch import MidtonesCurve
 from ._block_kfold import check_cv
 
@@ -82,13 +82,13 @@ class Preparations:
     def __init__(self, X, mask, sample_weight):
         self._given = X, mask, sample_weight
         self._kept: dict[Hashable, Any] = {}
-        # Curve and eps of a fit to the image, which trials need not find for themselves.
-        self.units: Any = None
+        # Those of a fit to the image, which trials need not find for themselves.
+        self.units: FitUnits | None = None
 
     def prepare(self, estimator, thinned: bool = False) -> PreparedImage:
         """Return what ``estimator.prepare`` returns, or what a trial sees of it."""
         prepared = self.within_no_thresholds(estimator, thinned)
-        if thinned and self.units is not None and np.array_equal(self.units[0].scale, prepared.block_noise):
+        if thinned and self.units is not None and np.array_equal(self.units.curve.scale, prepared.block_noise):
             prepared = replace(prepared, units=self.units)
         return prepared.within_thresholds(estimator.threshold_min, estimator.threshold_max)
 

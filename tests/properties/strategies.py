@@ -67,6 +67,7 @@ def losses(draw):
         colour=draw(st.sampled_from([0.0, 0.3, 1.0])),
         floor=draw(st.booleans()),
         rounding=draw(st.sampled_from([0.01, 0.1])),
+        envelope=draw(st.booleans()),
     )
 
 
