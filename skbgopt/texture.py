@@ -20,8 +20,11 @@ _WINDOW = 7
 # That median for noise of 1 sigma, times the side of a cell in reduced pixels.
 _ROUGHNESS_OF_NOISE = 0.8
 # Dust fills the frame where more than this share of it is so many times as rough as noise (docs/method.md has the
-# shares of all kinds of frames).
+# figures of all kinds of frames),
 _ROUGH, _MOST_ROUGH = 2.0, 0.75
+# and the median of how rough it is so many times what its calmest places are, this quantile: noise that hangs together,
+# or a flat that does not fit, is as rough everywhere.
+_UNEVEN, _CALMEST = 2.1, 0.05
 # On fewer windows a side the objects that any frame has would fill it.
 _LEAST_WINDOWS = 2
 # A place counts as this power of its roughness.
@@ -45,7 +48,8 @@ def calm_sky(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray | No
     if min(usable.shape) < _LEAST_WINDOWS * _WINDOW * _LEAST_CELL:
         return None
     rough = roughness(residual_sigmas, usable)
-    if np.mean(rough[usable] > _ROUGH) <= _MOST_ROUGH:
+    least, calmest, middle = np.quantile(rough[usable], [1 - _MOST_ROUGH, _CALMEST, 0.5])
+    if least <= _ROUGH or middle <= _UNEVEN * calmest:
         return None
     return np.asarray(np.maximum(rough, 1.0) ** _POWER)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 
 from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
 from skbgopt.datasets import SKY_KINDS
@@ -47,6 +48,14 @@ def test_stars_make_nothing_rough():
     starry = sky + np.where(np.random.default_rng(1).uniform(size=sky.shape) < 0.1, 100, 0)
     assert np.median(roughness(starry, EVERYWHERE)) < 1.5
     assert calm_sky(starry, EVERYWHERE) is None
+
+
+@pytest.mark.parametrize("width", [1.5, 3.0])
+def test_noise_that_hangs_together_is_no_dust(width):
+    """Though it is many times as rough as noise that does not: it is as rough everywhere."""
+    mottled = noise(0) + 20 * gaussian_filter(noise(1), (width, width, 0))
+    assert np.quantile(roughness(mottled, EVERYWHERE), 0.25) > 2
+    assert calm_sky(mottled, EVERYWHERE) is None
 
 
 def test_where_it_is_smooth_it_counts_most():
