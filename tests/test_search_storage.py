@@ -3,6 +3,7 @@
 import multiprocessing
 import shutil
 import time
+from functools import partial
 
 import optuna
 import pytest
@@ -11,7 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
 from skbgopt import BackgroundSplineRegressor, make_sky_image
-from skbgopt.model_selection import BackgroundSearchCV, _storage, _study
+from skbgopt.model_selection import BackgroundSearchCV, _storage, _study, held_out_score
 
 pytestmark = pytest.mark.usefixtures("quick_reference")
 IMAGE = make_sky_image("oiii", shape=(96, 128), random_state=0).image
@@ -184,8 +185,53 @@ def test_searches_in_one_storage_do_not_mix(other):
         search(storage, 1, study_name=name).fit(IMAGE)
     search(storage, 1).set_params(**parameters).fit(image)
     assert len(optuna.get_all_study_names(storage)) == 3
-    with pytest.raises(ValueError, match="The study 'mine' in this storage holds a search over other images"):
+    with pytest.raises(ValueError, match="The study 'mine' in this storage holds another search"):
         search(storage, 1, study_name="mine").set_params(**parameters).fit(image)
+
+
+@pytest.mark.parametrize(
+    ("directions", "n_trials"), [(["minimize"], 1), (["maximize"], 0), (["minimize", "minimize"], 0)]
+)
+def test_a_study_of_another_make_is_left_alone(directions, n_trials):
+    """One with trials, or with other objectives, is refused and stays as it is."""
+    storage = InMemoryStorage()
+    other = optuna.create_study(directions=directions, storage=storage, study_name="mine")
+    other.add_trials([create_trial(value=0.0)] * n_trials)
+    with pytest.raises(ValueError, match="The study 'mine' in this storage holds another search"):
+        search(storage, 1, study_name="mine").fit(IMAGE)
+    assert (len(other.trials), other.user_attrs) == (n_trials, {})
+
+
+def test_an_empty_study_that_minimises_is_taken():
+    """It may be made beforehand, under a name of one's own."""
+    storage = InMemoryStorage()
+    made = optuna.create_study(storage=storage, study_name="mine")
+    search(storage, 1, study_name="mine").fit(IMAGE)
+    assert len(finished(made)) == 1
+
+
+def weighed(weight, *parts):
+    """A score with a parameter."""
+    return weight * held_out_score(*parts)
+
+
+def test_scores_with_other_parameters_make_another_study():
+    """Partials of one function are told apart and known again; a function without a name needs no storage."""
+    storage = InMemoryStorage()
+    for weight in (1, 2, 1):
+        search(storage, 1, scoring=partial(weighed, weight)).fit(IMAGE)
+    assert len(optuna.get_all_study_names(storage)) == 2
+    nameless = search(None, 1, scoring=lambda *parts: weighed(1, *parts)).fit(IMAGE)
+    with pytest.raises(ValueError, match="'scoring' parameter of BackgroundSearchCV must be known again"):
+        nameless.set_params(storage=storage).fit(IMAGE)
+
+
+def test_double_precision_tells_images_apart():
+    """Images that float32 takes for the same are two searches."""
+    storage = InMemoryStorage()
+    for scale in (1, 1 + 1e-9):
+        search(storage, 1).fit(IMAGE.astype(float) * scale)
+    assert len(optuna.get_all_study_names(storage)) == 2
 
 
 @pytest.mark.parametrize(

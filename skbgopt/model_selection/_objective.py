@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import chain
+from pickle import PicklingError
 from typing import Any
 
+import joblib
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -105,16 +106,25 @@ class BackgroundObjective:
         return float(np.median(chosen))
 
     def fingerprint(self) -> str:
-        """Return a name for all that the loss depends on: images, folds, fixed parameters, space and score."""
-        digest = hashlib.sha256()
-        for image in self.images:
-            for array in (image.grid.values, image.grid.weights, *chain.from_iterable(image.folds)):
-                digest.update(np.ascontiguousarray(array, dtype=np.float32).tobytes())
+        """Return a name for all that the loss depends on: images, folds, fixed parameters, space and score.
+
+        Raises
+        ------
+        ValueError
+            If the score is a function that only this process knows.
+        """
+        arrays = [(image.grid.values, image.grid.weights, *chain.from_iterable(image.folds)) for image in self.images]
+        seen = [joblib.hash(np.ascontiguousarray(array)) for array in chain.from_iterable(arrays)]
         skipped = _IRRELEVANT | set(self.distributions)
         fixed = {name: value for name, value in self.estimator.get_params().items() if name not in skipped}
-        score = getattr(self.scoring, "__qualname__", type(self.scoring).__name__)
-        digest.update(repr([sorted(fixed.items()), sorted(self.distributions.items(), key=str), score]).encode())
-        return digest.hexdigest()[:16]
+        try:
+            score = joblib.hash(self.scoring)
+        except (PicklingError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"The 'scoring' parameter of BackgroundSearchCV must be known again where a storage is used. Got "
+                f"{self.scoring!r} instead, which has no name in a module: define it there with def."
+            ) from error
+        return joblib.hash([seen, fixed, self.distributions, score])[:16]
 
 
 def make_objective(X, mask, sample_weight, estimator, param_distributions, cv, scoring=None, multi_objective=False):

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 import numpy as np
 import optuna
 from joblib import effective_n_jobs
+from optuna.study import StudyDirection
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
@@ -36,6 +37,8 @@ from ._study import (
 
 # Trials that are judged whole before others are cut short by comparison with them.
 _UNPRUNED_TRIALS = 8
+# User attribute of a study: the fingerprint of its objective.
+_MARK = "search"
 _MASKED: dict[str, bool | str | None] = {"mask": True, "sample_weight": True}
 
 
@@ -71,7 +74,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
     cv : None, int, ImageBlockKFold or iterable of (train, test), default=None
         None for 3 folds of blocks; see `cross_val_score_image`.
     scoring : callable, default=None
-        None for `held_out_score`; see `cross_val_score_image`.
+        None for `held_out_score`; see `cross_val_score_image`. With a storage a function of a module, a partial of one
+        or an object that can be pickled, so that the search is known again.
     sampler : optuna sampler, default=None
         None for TPE. It draws each trial from ``random_state`` and the trial's number in the study, so processes
         that share a study try different settings under the same ``random_state``. Another sampler is copied, and
@@ -85,7 +89,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         search finish ``n_trials`` between them (at the end each may finish one more). With a URL, trials of a process
         that gave no sign of life for half a minute are tried again.
     study_name : str or None, default=None
-        None names it after the images, folds and fixed parameters, so that a storage never mixes two searches.
+        None names it after the images, folds, fixed parameters, space and score, so that a storage never mixes two
+        searches.
     n_jobs : int or None, default=None
         Trials at the same time, in threads. The trials of more than one depend on which ends first.
     refit : bool, default=True
@@ -229,7 +234,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         return self
 
     def _open_study(self, objective: BackgroundObjective) -> optuna.Study:
-        fingerprint = objective.fingerprint()
+        # A study in memory is not found again.
+        fingerprint = "in memory" if self.storage is None else objective.fingerprint()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         pruner = optuna.pruners.MedianPruner(n_startup_trials=_UNPRUNED_TRIALS)
         with explained(self.storage):
@@ -242,12 +248,14 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
                 study_name=self.study_name or f"skbgopt-{fingerprint}",
                 load_if_exists=True,
             )
-        if study.user_attrs.setdefault("search", fingerprint) != fingerprint:
+        # Asked for before the mark, which another process sets before it makes trials.
+        is_new = not study.get_trials(deepcopy=False) and study.directions == [StudyDirection.MINIMIZE]
+        if study.user_attrs.get(_MARK, fingerprint if is_new else None) != fingerprint:
             raise ValueError(
-                f"The study {study.study_name!r} in this storage holds a search over other images, folds or parameters "
-                "than those given to BackgroundSearchCV: give it another name, or none."
+                f"The study {study.study_name!r} in this storage holds another search than that of BackgroundSearchCV, "
+                "over other images, folds, parameters or objectives: give it another name, or none."
             )
-        study.set_user_attr("search", fingerprint)
+        study.set_user_attr(_MARK, fingerprint)
         return study
 
     def _optimize(self, objective: BackgroundObjective) -> None:

@@ -248,7 +248,7 @@ def test_trials_are_counted_in_all(oiii):
     assert "\n2 trials: 2 complete" in tune("oiii.fits", *RANGES, *given, n_trials=2).stdout
     assert "\n3 trials: 3 complete" in tune("oiii.fits", *RANGES, *given, n_trials=3).stdout
     result = tune("oiii.fits", "--param", "smoothing=1e-3:1", *given, code=2)
-    assert "The study 'mine' in this storage holds a search over other images" in result.stderr
+    assert "The study 'mine' in this storage holds another search" in result.stderr
 
 
 def test_an_interrupted_search_says_how_it_goes_on(oiii, monkeypatch):
