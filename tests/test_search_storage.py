@@ -1,5 +1,6 @@
 """Searches in a storage: killed and begun again, shared by processes."""
 
+import json
 import multiprocessing
 import shutil
 import time
@@ -189,6 +190,21 @@ def test_searches_in_one_storage_do_not_mix(other):
         search(storage, 1, study_name="mine").set_params(**parameters).fit(image)
 
 
+def test_a_journal_that_was_cut_off_goes_on(tmp_path):
+    """The line that a power cut left half written goes, all before it stays; other damage is named and not touched."""
+    path = tmp_path / "journal.log"
+    search(str(path), 2).fit(IMAGE)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code":5,"work')
+    assert len(search(str(path), 3).fit(IMAGE).cv_results_["params"]) == 3
+    assert path.read_bytes().startswith(whole) and all(map(json.loads, path.read_bytes().splitlines()))
+    for damage in (b'{"op_code":5,"work{"op_code":4}\n', b"[]\n", b"{}\n"):
+        path.write_bytes(whole + damage)
+        with pytest.raises(ValueError, match=r"journal\.log' instead, a journal with a line that is damaged"):
+            search(str(path), 3).fit(IMAGE)
+        assert path.read_bytes() == whole + damage
+
+
 @pytest.mark.parametrize(
     ("directions", "n_trials"), [(["minimize"], 1), (["maximize"], 0), (["minimize", "minimize"], 0)]
 )
@@ -240,6 +256,8 @@ def test_double_precision_tells_images_apart():
         ("sqlite:///no/study.db", "Got sqlite:///no/study.db instead: unable to open database file.$"),
         ("sqlite:///text", "file is not a database"),
         ("text", "Got 'text' instead, a file of another kind that is left as it is"),
+        ("/dev/null", "Got '/dev/null' instead, which is no regular file"),
+        ("", "Got '' instead, which is no regular file"),
         ("abacus://beads", "abacus"),
         ("postgresql+nodriver://me:secret@host/name", r"postgresql\+nodriver://me:\*\*\*@host/name"),
     ],

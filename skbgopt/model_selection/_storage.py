@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -71,15 +72,45 @@ def _without_password(url: str) -> str:
 
 def _journal(path: str) -> JournalStorage:
     file = Path(path)
-    if file.is_file() and file.stat().st_size:
+    if file.exists() and not file.is_file():
+        raise _no_journal(path, "which is no regular file")
+    if file.exists() and file.stat().st_size:
         with file.open("rb") as content:
             beginning = content.read(len(_JOURNAL_BEGINS))
         if beginning != _JOURNAL_BEGINS:
-            raise ValueError(
-                f"The 'storage' parameter of BackgroundSearchCV must be a URL, such as sqlite:///search.db, or the "
-                f"path of a journal. Got {path!r} instead, a file of another kind that is left as it is."
-            )
-    return JournalStorage(JournalFileBackend(path))
+            raise _no_journal(path, "a file of another kind that is left as it is")
+        _cut_torn_line(file)
+    try:
+        return JournalStorage(JournalFileBackend(path))
+    except (ValueError, LookupError, TypeError) as error:
+        raise _no_journal(path, "a journal with a line that is damaged: take that line out, or another file") from error
+
+
+def _no_journal(path: str, came: str) -> ValueError:
+    return ValueError(
+        "The 'storage' parameter of BackgroundSearchCV must be a URL, such as sqlite:///search.db, or the path of a "
+        f"journal. Got {path!r} instead, {came}."
+    )
+
+
+def _cut_torn_line(file: Path) -> None:
+    """Cut off a last line that a power cut left without its end; Optuna would read no more and append to it."""
+    if _ends_whole(file):
+        return
+    lock = JournalFileSymlinkLock(str(file))
+    # Whoever writes holds it: a line without an end is then not one that is being written.
+    lock.acquire()
+    try:
+        if not _ends_whole(file):
+            os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
+    finally:
+        lock.release()
+
+
+def _ends_whole(file: Path) -> bool:
+    with file.open("rb") as content:
+        content.seek(-1, os.SEEK_END)
+        return content.read() == b"\n"
 
 
 def _database(url: str) -> RDBStorage:
