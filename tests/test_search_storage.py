@@ -198,11 +198,11 @@ def test_a_journal_that_was_cut_off_goes_on(tmp_path):
     path.write_bytes(whole + b'{"op_code":5,"work')
     assert len(search(str(path), 3).fit(IMAGE).cv_results_["params"]) == 3
     assert path.read_bytes().startswith(whole) and all(map(json.loads, path.read_bytes().splitlines()))
-    for damage in (b'{"op_code":5,"work{"op_code":4}\n', b"[]\n", b"{}\n"):
-        path.write_bytes(whole + damage)
+    for damage in (b'{"op_code":5,"work\n', b"[]\n", b"{}\n"):
+        path.write_bytes(whole + damage + whole)
         with pytest.raises(ValueError, match=r"journal\.log' instead, a journal with a line that is damaged"):
             search(str(path), 3).fit(IMAGE)
-        assert path.read_bytes() == whole + damage
+        assert path.read_bytes() == whole + damage + whole
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 import warnings
@@ -94,23 +95,27 @@ def _no_journal(path: str, came: str) -> ValueError:
 
 
 def _cut_torn_line(file: Path) -> None:
-    """Cut off a last line that a power cut left without its end; Optuna would read no more and append to it."""
-    if _ends_whole(file):
+    """Cut off a last line that a power cut left half written; Optuna would read no more and append to it."""
+    if _whole_length(file) == file.stat().st_size:
         return
     lock = JournalFileSymlinkLock(str(file))
-    # Whoever writes holds it: a line without an end is then not one that is being written.
+    # Whoever writes holds it: then no line is half written because somebody is at it.
     lock.acquire()
     try:
-        if not _ends_whole(file):
-            os.truncate(file, file.read_bytes().rfind(b"\n") + 1)
+        os.truncate(file, _whole_length(file))
     finally:
         lock.release()
 
 
-def _ends_whole(file: Path) -> bool:
-    with file.open("rb") as content:
-        content.seek(-1, os.SEEK_END)
-        return content.read() == b"\n"
+def _whole_length(file: Path) -> int:
+    """Return the length of a journal without a last line that is no JSON or has no end."""
+    content = file.read_bytes()
+    last = content.rfind(b"\n", 0, -1) + 1
+    try:
+        json.loads(content[last:])
+    except ValueError:
+        return last
+    return len(content) if content.endswith(b"\n") else last
 
 
 def _database(url: str) -> RDBStorage:
