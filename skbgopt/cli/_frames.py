@@ -79,7 +79,7 @@ def process_frame(task: Task) -> Record:
     record = new_record(task.job)
     with warnings_in(record):
         try:
-            record |= _process(task)
+            record |= _process(task, record)
         except Exception as error:
             record["error"] = sentence(error)
     record["seconds"] = round(perf_counter() - start, 3)
@@ -128,22 +128,24 @@ def new_record(job: Job, error: str | None = None) -> Record:
     }
 
 
-def _process(task: Task) -> dict[str, Any]:
+def _process(task: Task, record: Record) -> dict[str, Any]:
     stamps = stamps_of([task.job.input_path])
     source = open_input(task.job.input_path, task.job.hdu)
     key = hash_of(task.settings, _file_hash(task.job.input_path))
     job = replace(task.job, key=key, stamps={**task.job.stamps, **stamps})
     targets = job.targets(source)
-    done: dict[str, Any] = {"outputs": [str(target) for target in targets], "hash": key}
+    # Of a failure too: results of an earlier batch may be the same.
+    record["hash"] = key
     there = [target for target in targets if target.exists()]
     if (task.resume or not task.older.intersection(target.name for target in there)) and all(
         _is_result_of(key, target) for target in there
     ):
         if len(there) == len(targets):
-            return {**done, "status": "skipped" if task.resume else "done"}
+            status = "skipped" if task.resume else "done"
+            return {"outputs": [str(target) for target in targets], "status": status}
         # The first of two, from a batch that was killed between them.
         job = replace(job, overwrite=job.overwrite or bool(there))
-    return {**done, **result_of(_remove(job))}
+    return result_of(_remove(job))
 
 
 def _remove(job: Job) -> Removal:

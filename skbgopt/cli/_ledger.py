@@ -50,8 +50,7 @@ def ledger(path: Path) -> Iterator[Callable[[Record], None]]:
         file.write("\n" if cut_off else "")
 
         def add(record: Record) -> None:
-            old = before.get(record["input"])
-            if record["status"] == "skipped" and old is not None and old["hash"] == record["hash"]:
+            if _stays(before.get(record["input"]), record):
                 return
             file.write(json.dumps(record) + "\n")
             file.flush()
@@ -61,6 +60,14 @@ def ledger(path: Path) -> Iterator[Callable[[Record], None]]:
         finally:
             file.flush()
             _rewrite(path)
+
+
+def _stays(old: Record | None, record: Record) -> bool:
+    """Return whether the results of the old record are still there, of which the new one tells less."""
+    if old is None or record["status"] == "done" or old["status"] == "failed" or old["hash"] != record["hash"]:
+        return False
+    # As where a batch is not to overwrite them.
+    return record["status"] == "skipped" or all(Path(output).exists() for output in old["outputs"])
 
 
 def _content(path: Path) -> bytes:

@@ -85,8 +85,14 @@ def test_resume_does_not_take_other_results_for_its_own(lights, pixels):
 def test_without_resume_results_are_not_replaced(lights):
     """Also those of the very same batch."""
     run("batch", "lights/light0.fits", "-o", "flat", *FAST)
+    before = report_of("flat")
     result = run("batch", "lights/light0.fits", "-o", "flat", *FAST, code=1)
     assert "exists: pass --overwrite" in result.stderr
+    # What was done stays said, but not of results that are gone.
+    assert report_of("flat") == before
+    os.remove("flat/light0_bgModel.fits")
+    run("batch", "lights/light0.fits", "-o", "flat", *FAST, code=1)
+    assert report_of("flat")["light0.fits"]["status"] == "failed"
     run("batch", "lights/light0.fits", "-o", "flat", "--overwrite", *FAST)
 
 
