@@ -108,7 +108,7 @@ def _run(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) ->
 
 
 def _tasks(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) -> list[Task]:
-    from skbgopt.cli._expand import check_names, input_files
+    from skbgopt.cli._expand import check_names, check_results, input_files
     from skbgopt.cli._frames import Task, hash_of, settings_hash
     from skbgopt.cli._inputs import stamps_of
     from skbgopt.cli._outputs import check_is_no_file_name, split_suffix
@@ -130,6 +130,7 @@ def _tasks(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) 
         stamps=stamps_of([] if mask is None else [mask]),
     )
     job.estimator()
+    check_results(paths, [*paths, *job.sources, *job.beside], job.output_dir)
     if reference is not None:
         job = _with_model(ctx, job, reference)
     settings = settings_hash(job, job.mask, reference)

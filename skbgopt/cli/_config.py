@@ -22,11 +22,16 @@ def default_settings(chosen: Path | None, known: Collection[str]) -> dict[str, s
     click.UsageError
         If a file cannot be read, or has a setting that is none of the `known` names.
     """
-    usual = [path for path in (Path(click.get_app_dir("skbgopt")) / NAME, Path(NAME)) if path.is_file()]
     settings: dict[str, str] = {}
-    for path in [*usual, *([chosen] if chosen else [])]:
+    for path in settings_files(chosen):
         settings |= {name: _text(path, name, value, known) for name, value in _read_toml(path).items()}
     return settings
+
+
+def settings_files(chosen: Path | None) -> list[Path]:
+    """Return the TOML files that are read: the user's, the project's, and the one chosen."""
+    usual = [path for path in (Path(click.get_app_dir("skbgopt")) / NAME, Path(NAME)) if path.is_file()]
+    return [*usual, *([chosen] if chosen else [])]
 
 
 def saved_settings(path: Path, known: Collection[str]) -> dict[str, str]:

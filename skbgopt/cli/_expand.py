@@ -43,6 +43,17 @@ def check_names(paths: Iterable[Path], file_format: str | None) -> None:
         raise ValueError(f"{first} and {second} would have results of the same name: give each its own -o.")
 
 
+def check_results(paths: Iterable[Path], read: Iterable[Path], directory: Path) -> None:
+    """Raise ValueError if a result in the directory would take the place of an image that is read, whatever its format."""
+    behind = (Path(os.path.realpath(path)) for path in read)
+    there = [path for path in behind if path.parent == Path(os.path.realpath(directory))]
+    taken = {stem: path for path in there for stem, suffix in [split_suffix(path)] if suffix}
+    for path in paths:
+        for result in _RESULTS:
+            if (other := taken.get(split_suffix(path)[0] + result)) is not None:
+                raise ValueError(f"{other} has the name of a result of {path}: leave it out, or give another -o.")
+
+
 def _expand(item: str, lists: tuple[str, ...] = ()) -> Iterator[Path]:
     path = Path(item)
     if item.startswith("@"):

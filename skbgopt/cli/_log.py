@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -66,17 +66,18 @@ class _LogFile(logging.FileHandler):
 
 
 @contextmanager
-def logged_to(path: Path | None) -> Iterator[None]:
+def logged_to(path: Path | None, read: Iterable[Path] = ()) -> Iterator[None]:
     """Append what is said in the block to a file, if one is given.
 
     Raises
     ------
     ValueError
-        If the file is there and is no text.
+        If the file is one of those that are read, or is there and is no text.
     """
     if path is None:
         yield
         return
+    _check_is_not_read(path, read)
     _check_is_text(path)
     handler = _LogFile(os.path.realpath(path), encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -87,6 +88,13 @@ def logged_to(path: Path | None) -> Iterator[None]:
         _LOGGER.removeHandler(handler)
         with suppress(OSError):
             handler.close()
+
+
+def _check_is_not_read(path: Path, read: Iterable[Path]) -> None:
+    from skbgopt.cli._outputs import is_same
+
+    if any(is_same(path, other) for other in read):
+        raise ValueError(f"--log-file {path} is an input itself and is not appended to: give another name.")
 
 
 def _check_is_text(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +14,7 @@ import click
 from click import Choice
 from click.core import ParameterSource
 
-from skbgopt.cli._config import as_text, default_settings, saved_settings
+from skbgopt.cli._config import as_text, default_settings, saved_settings, settings_files
 from skbgopt.cli._help import flags_of, grouped
 
 # Those of BackgroundSplineRegressor; a test holds the two together.
@@ -121,11 +122,12 @@ def _yes_or_no(ctx: click.Context, param: click.Parameter, value: str) -> bool |
     return {"yes": True, "no": False}.get(value, value)
 
 
-def _config(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+def _config(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     settings = default_settings(value, DEFAULTS)
     ctx.meta[_IN_SETTINGS] = set(settings)
     # What --params set, on the left or on the right of it, stays.
     ctx.default_map = {**settings, **(ctx.default_map or {})}
+    return value
 
 
 def _params(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
@@ -250,8 +252,8 @@ _ONE_IMAGE = grouped("File",
 )  # fmt: skip
 
 _CONFIG = grouped("Other",
-    _option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", callback=_config, expose_value=False,
-        is_eager=True, help="Settings by the names of the report's arguments, over those of ./skbgopt.toml and "
+    _option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", callback=_config, is_eager=True,
+        help="Settings by the names of the report's arguments, over those of ./skbgopt.toml and "
         "the user's; flags win."),
 )  # fmt: skip
 
@@ -341,6 +343,16 @@ def estimator_parameters(ctx: click.Context) -> dict[str, Any]:
     given = given_parameters(ctx)
     values = {**DEFAULTS, **ctx.params}
     return {name: preset[name] if name in preset and name not in given else values[name] for name in DEFAULTS}
+
+
+def files_beside(ctx: click.Context) -> list[Path]:
+    """Return the files that a command reads beside its images: settings, models, lists, and a storage."""
+    given = ctx.params
+    found = [given[name] for name in ("params", "same_model", "model_path") if given.get(name)]
+    found += [item[1:] for item in given.get("inputs", ()) if item.startswith("@")]
+    # SQLite's file; no file has the name of another URL.
+    found += [given["storage"].removeprefix("sqlite:///")] if given.get("storage") else []
+    return [Path(os.path.abspath(path)) for path in [*settings_files(given.get("config")), *found]]
 
 
 def given_options(ctx: click.Context) -> dict[str, str]:

@@ -45,7 +45,7 @@ def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite
     OSError
         If a target exists, is a directory, or its directory cannot be written to.
     ValueError
-        If a target is one of the files read, no regular file, or the same as another.
+        If a target is a file that is read, no regular file, or the same as another.
     """
     targets = list(targets)
     if len({os.path.realpath(target) for target in targets}) < len(targets):
@@ -56,8 +56,8 @@ def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite
             raise OSError(errno.ENAMETOOLONG, "The name of the output is too long", str(target))
         # What will be replaced, also of "new/../name", which does not exist until the directory "new" is made.
         behind = Path(os.path.realpath(target))
-        if any(_is_same(behind, source) for source in sources):
-            raise ValueError(f"The output {target} is the input itself: choose another directory or name.")
+        if any(is_same(behind, source) for source in sources):
+            raise ValueError(f"The output {target} is an input itself: choose another directory or name.")
         if behind.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
         if behind.exists() and not behind.is_file():
@@ -75,8 +75,11 @@ def check_is_no_file_name(directory: Path) -> None:
         )
 
 
-def _is_same(target: Path, source: Path) -> bool:
-    return target.exists() and source.exists() and os.path.samefile(target, source)
+def is_same(path: Path, other: Path) -> bool:
+    """Return whether two paths lead to one file, also if it is to be made yet."""
+    if path.exists() and other.exists():
+        return os.path.samefile(path, other)
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _check_absent(target: Path) -> None:

@@ -20,7 +20,7 @@ def run_preview(job: Job, say: report.Say, page: Page | None = None) -> Path:
     mask = None if job.mask is None else open_input(job.mask)
     target = job.output("preview", ".png")
     targets = [target] if page is None else [target, page.path]
-    check_targets(targets, job.sources, overwrite=job.overwrite)
+    check_targets(targets, [*job.sources, *job.beside], overwrite=job.overwrite)
     check_memory(source, mask, job.max_memory, in_bands=False, compress=False, page=page is not None)
     frame = make_frame(*source.read(), mask)
     prepared = prepare_frame(job, frame, estimator, say)

@@ -15,7 +15,7 @@ from skbgopt.cli._errors import ARGUMENTS, WARNINGS, SentenceCommand
 from skbgopt.cli._help import EXIT_CODES
 from skbgopt.cli._hints import warn_of_idle_options
 from skbgopt.cli._log import say, speaker
-from skbgopt.cli._options import estimator_parameters, removal_options
+from skbgopt.cli._options import estimator_parameters, files_beside, removal_options
 
 if TYPE_CHECKING:
     from skbgopt.cli._html import Page
@@ -71,4 +71,4 @@ def job_of(ctx: click.Context, **changes: Any) -> Job:
     from skbgopt.cli._run import Job
 
     given = {field.name: ctx.params[field.name] for field in fields(Job) if field.name in ctx.params}
-    return Job(**{**given, "parameters": estimator_parameters(ctx), **changes})
+    return Job(**{**given, "parameters": estimator_parameters(ctx), "beside": files_beside(ctx), **changes})

@@ -74,6 +74,8 @@ class Job:
     key: str | None = None
     # Of files that have been looked at before the work on them begins.
     stamps: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    # Read as well: settings, lists, a model, a storage.
+    beside: list[Path] = field(default_factory=list)
     # Of the directories in which outputs are made.
     prefix: str = ".skbgopt-"
 
@@ -208,7 +210,7 @@ def read_frame(job: Job) -> InputFrame:
 
 
 def _check_outputs(job: Job, source: StoredImage, targets: list[Path], others: list[Path]) -> None:
-    check_targets([*targets, *others], job.sources, overwrite=job.overwrite)
+    check_targets([*targets, *others], [*job.sources, *job.beside], overwrite=job.overwrite)
     # An array of the results' shape and type that takes no memory: can the format hold it at all?
     likeness = np.broadcast_to(_stored_dtype(job, source).type(0), source.shape)
     writable_pixels(likeness, targets[0], job.file_format or source.metadata.format)

@@ -99,7 +99,7 @@ def run_search(search: Search, say: report.Say, flags_of: FlagsOf, *, shows_prog
     """
     start = perf_counter()
     tuned = search.to_be_fitted()
-    sources = {path for job in search.jobs for path in job.sources}
+    sources = {path for job in search.jobs for path in (*job.sources, *job.beside)}
     check_targets(search.targets, sources, overwrite=search.jobs[0].overwrite)
     frames = [read_frame(job) for job in search.jobs]
     with _progress(search.n_trials, shows_progress) as callback:

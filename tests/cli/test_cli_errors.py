@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -66,13 +67,13 @@ def wrong_files(galaxy, folder):
         ("galaxy.fits -m missing.xisf", "No such file or directory: missing.xisf"),
         ("galaxy.fits -m text.fits", "text.fits is none of them"),
         ("there.fits", "there_bgModel.fits exists: pass --overwrite"),
-        ("link.fits --overwrite", "is the input itself"),
+        ("link.fits --overwrite", "is an input itself"),
         ("circle.fits --overwrite", "Too many levels of symbolic links: circle_bgModel.fits"),
         ("nowhere.fits", "is a link into a directory that does not exist: nowhere_bgModel.fits"),
         ("folder.fits --overwrite", "Is a directory: folder_bgModel.fits"),
         ("galaxy.fits file", "Not a directory: file"),
         ("galaxy.fits file/deeper", "Not a directory: file"),
-        ("galaxy.fits --save-model galaxy.fits --overwrite", "is the input itself"),
+        ("galaxy.fits --save-model galaxy.fits --overwrite", "is an input itself"),
         ("galaxy.fits -dq 2", "skbgopt: --quantile must be a float in the range (0.0, 1.0]. Got 2.0 instead."),
         ("galaxy.fits -N 0", "--n-control-points must be an int"),
         ("galaxy.fits -tm 0.5 -tM 0.4", "--threshold-min must be below --threshold-max"),
@@ -182,12 +183,12 @@ def test_an_output_directory_is_no_file_name(folder, galaxy):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("remove galaxy.fits out --save-model new/../galaxy.fits --overwrite", "is the input itself"),
-        ("remove galaxy.fits out --report new/../galaxy.fits --overwrite", "is the input itself"),
+        ("remove galaxy.fits out --save-model new/../galaxy.fits --overwrite", "is an input itself"),
+        ("remove galaxy.fits out --report new/../galaxy.fits --overwrite", "is an input itself"),
         ("remove galaxy.fits new/..", "exists: pass --overwrite"),
         ("remove galaxy.fits out --log-file out/../galaxy.fits", "is no text"),
         ("batch galaxy.fits -o out --report out/../galaxy.fits", "is no report of skbgopt batch"),
-        ("tune galaxy.fits --save new/../galaxy.fits --overwrite", "is the input itself"),
+        ("tune galaxy.fits --save new/../galaxy.fits --overwrite", "is an input itself"),
     ],
 )
 def test_ways_round_through_new_directories_lead_to_no_input(galaxy, folder, arguments, words):
@@ -196,6 +197,38 @@ def test_ways_round_through_new_directories_lead_to_no_input(galaxy, folder, arg
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert words in run(*arguments.split(), code=2).stderr
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("remove galaxy.fits out --params best.json --save-model best.json", "The output best.json is an input"),
+        ("remove galaxy.fits out --config my.toml --report my.toml", "The output my.toml is an input"),
+        ("remove galaxy.fits -p --report skbgopt.toml", "The output skbgopt.toml is an input"),
+        ("tune @list.txt --save list.txt", "The output list.txt is an input"),
+        ("tune galaxy.fits --storage new.log --save new.log", "The output new.log is an input"),
+        ("tune galaxy.fits --storage sqlite:///new.db --picture new.db", "The output new.db is an input"),
+        ("remove galaxy.fits out --params best.json --log-file ./best.json", "--log-file best.json is an input"),
+        ("batch @list.txt -o out --log-file list.txt", "--log-file list.txt is an input"),
+        ("tune galaxy.fits --storage new.log --log-file new.log", "--log-file new.log is an input"),
+        ("batch galaxy.fits galaxy_bgModel.fits -o .", "galaxy_bgModel.fits has the name of a result of"),
+        ("batch galaxy.fits -o . --same-model galaxy_bgModel.fits", "galaxy_bgModel.fits has the name of a result of"),
+        ("apply galaxy_bgModel.fits galaxy.fits -o .", "galaxy_bgModel.fits has the name of a result of"),
+        ("batch galaxy.fits -o . -m galaxy_bgModel.fits", "galaxy_bgModel.fits has the name of a result of"),
+    ],
+)
+def test_no_file_that_is_read_is_written_over(galaxy, folder, arguments, words):
+    """Settings, lists, storages, and images that other images' results would replace: nothing is written at all."""
+    Path("best.json").write_text('{"parameters": {"order": 3}}')
+    for name in ("my.toml", "skbgopt.toml"):
+        Path(name).write_text("order = 3\n")
+    Path("list.txt").write_text("galaxy.fits\n")
+    shutil.copy("galaxy.fits", "galaxy_bgModel.fits")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    overwrite = [] if "--log-file" in arguments else ["--overwrite"]
+    result = run(*arguments.split(), *overwrite, code=2)
+    assert words in result.stderr and result.stderr.count("\n") == 1
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_two_outputs_of_one_name_are_refused(folder, galaxy):

@@ -316,7 +316,7 @@ def test_the_progress_line_shows_the_best_score(screen, wanted):
         ("oiii.fits --storage text.txt", "--storage must be a URL"),
         ("oiii.fits --storage no/search.log", "No such file or directory: no/search.log"),
         ("oiii.fits --save there.json", "there.json exists: pass --overwrite"),
-        ("oiii.fits --save oiii.fits --overwrite", "is the input itself"),
+        ("oiii.fits --save oiii.fits --overwrite", "is an input itself"),
         ("oiii.fits --save a.json --picture a.json", "Two outputs have the same path"),
         ("oiii.fits -m small.fits", "A mask must have the image's height and width"),
         ("oiii.fits --trials 1 --param n_control_points=5000:6000", "All 1 trials of BackgroundSearchCV failed"),
