@@ -44,7 +44,7 @@ def check_names(paths: Iterable[Path], file_format: str | None) -> None:
 
 
 def check_results(paths: Iterable[Path], read: Iterable[Path], directory: Path) -> None:
-    """Raise ValueError if a result in the directory would take the place of an image that is read, whatever its format."""
+    """Raise ValueError if a result in the directory would take the place of an image that is read."""
     behind = (Path(os.path.realpath(path)) for path in read)
     there = [path for path in behind if path.parent == Path(os.path.realpath(directory))]
     taken = {stem: path for path in there for stem, suffix in [split_suffix(path)] if suffix}

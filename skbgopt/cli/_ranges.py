@@ -34,12 +34,13 @@ def _split(text: str) -> tuple[str, str]:
     if not (equals and name and values):
         raise click.UsageError(f"--param takes {_FORMS}, got {text!r}.")
     name = name.replace("-", "_")
-    check_known(name, DEFAULTS, "--param knows")
     return name, values
 
 
 def _range_or_value(ctx: click.Context, name: str, text: str) -> Any:
-    option = next(param for param in ctx.command.params if param.name == name)
+    options = {str(param.name): param for param in ctx.command.params if param.name in DEFAULTS}
+    check_known(name, options, "--param knows")
+    option = options[name]
     if ":" in text:
         low, high, *scale = text.split(":")
         if scale not in ([], ["log"]):

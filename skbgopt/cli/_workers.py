@@ -12,11 +12,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from multiprocessing import resource_tracker
 
+from joblib import effective_n_jobs
+
 from skbgopt.cli._frames import Record, Task, new_record, process_frame
 
 
 def run_tasks(tasks: list[Task], n_jobs: int, scheduler: str | None) -> Generator[Record, None, None]:
     """Yield the record of each task, in the order in which they end."""
+    # No more processes than images, for each takes seconds to start; a single one would gain nothing.
+    n_jobs = min(effective_n_jobs(n_jobs), len(tasks))
     if scheduler is not None:
         yield from _on_cluster(tasks, scheduler)
     elif n_jobs == 1:

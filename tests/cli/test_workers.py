@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from skbgopt import read_image
+from skbgopt.cli import _workers
 from skbgopt.cli._ledger import read_records
 from tests.cli.command import FAST, REPORT, make_lights, names, report_of, results_of, run
 from tests.faults.killing import end, processes_of, spawned
@@ -58,6 +59,20 @@ def whole_pairs():
     times = {path.name: path.stat().st_mtime_ns for path in Path("flat").glob("*.fits")}
     pairs = Counter(name.split("_")[0] for name in times)
     return {name: when for name, when in times.items() if pairs[name.split("_")[0]] == 2}
+
+
+@pytest.mark.parametrize(("images", "wanted", "begun"), [(4, "9", [4]), (4, "2", [2]), (1, "-1", [])])
+def test_no_more_processes_than_images(lights, monkeypatch, images, wanted, begun):
+    """One image is worked on by the batch itself."""
+    seen = []
+
+    def in_one(tasks, n_jobs):
+        seen.append(n_jobs)
+        yield from map(_workers.process_frame, tasks)
+
+    monkeypatch.setattr(_workers, "_in_processes", in_one)
+    run("batch", *(f"lights/light{n}.fits" for n in range(images)), "-o", "flat", "--jobs", wanted, *FAST)
+    assert seen == begun
 
 
 def test_killed_and_resumed_each_output_is_made_once(folder, pixels):
