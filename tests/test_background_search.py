@@ -94,6 +94,16 @@ def test_a_smoothing_that_was_chosen_is_harder_to_beat(image, smoothing, margin)
     assert found.study_.trials[0].user_attrs[OWN] == margin
 
 
+@pytest.mark.parametrize(
+    ("space", "expected"), [((1e-7, 10.0, "log"), "auto"), (["auto", 1e-3], "auto"), ((1e3, 1e4), 1e3)]
+)
+def test_an_own_setting_that_stays_chooses_again(image, space, expected):
+    """Where "auto" is taken it is no number of this image, unless its number is not in the range searched."""
+    found = quick_search(quick(smoothing="auto"), {"smoothing": space}, n_trials=1).fit(image)
+    assert found.best_params_ == {"smoothing": expected}
+    assert found.best_estimator_.smoothing == expected
+
+
 def test_the_table_has_a_row_for_each_trial(searched):
     """Every column of the results is as long as the study."""
     assert {len(column) for column in searched.cv_results_.values()} == {6} == {len(searched.study_.trials)}

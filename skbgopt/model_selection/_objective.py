@@ -83,16 +83,23 @@ class BackgroundObjective:
         finally:
             trial.set_user_attr("folds", folds)
 
-    def starting_points(self, published: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the estimator's own setting and the published one, as far as they lie in the space."""
-        own = self.estimator.get_params()
-        if own.get("smoothing") == "auto" and "smoothing" in self.distributions:
-            own["smoothing"] = self._chosen_smoothing()
+    def starting_points(self, chosen: float | None, published: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the estimator's own setting and the published one, as far as they lie in the space.
+
+        A smoothing that is searched in a range is that of `chosen_smoothing`, if there is one.
+        """
+        own = self.estimator.get_params() | ({} if chosen is None else {"smoothing": chosen})
         return [starting_point(setting, self.distributions) for setting in (own, {**own, **published})]
 
     @without_warnings()
-    def _chosen_smoothing(self) -> float | None:
-        """Return the smoothing that the estimator would choose (the median over the images), None if it cannot."""
+    def chosen_smoothing(self) -> float | None:
+        """Return what the estimator's own "auto" would choose, the median over the images.
+
+        None if it cannot, or where no range of smoothings is searched: a list may have "auto" itself.
+        """
+        is_range = isinstance(self.distributions.get("smoothing"), FloatDistribution | IntDistribution)
+        if not is_range or self.estimator.get_params()["smoothing"] != "auto":
+            return None
         chosen = []
         for image in self.images:
             fitted = image.reference

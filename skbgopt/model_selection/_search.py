@@ -27,6 +27,7 @@ from ._study import (
     MARGIN,
     MARGIN_OF_CHOSEN,
     OWN,
+    STAYS_AUTO,
     SeededTPE,
     chosen_trial,
     finished_trials,
@@ -108,7 +109,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         Minimises the held-out loss, minus the score. Trials hold their ``"folds"`` (score, seconds of the fit and of
         the score) and the ``"error"`` of a failed fit as user attributes.
     best_params_ : dict
-        Of the best trial that beats the estimator's own setting by a tenth (a half) in every fold, or that setting.
+        Of the best trial that beats the estimator's own setting by a tenth (a half) in every fold, or that setting,
+        whose smoothing is then still "auto" (``cv_results_`` has the number by which it was judged).
     best_score_ : float
         Mean over the folds, from -1 to 0.
     best_index_ : int
@@ -263,11 +265,14 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         n_missing = self.n_trials - len(finished_trials(study))
         if n_missing <= 0:
             return
-        own, published = objective.starting_points(PUBLISHED)
+        chosen = objective.chosen_smoothing()
+        own, published = objective.starting_points(chosen, PUBLISHED)
         is_whole = own.keys() == objective.distributions.keys()
-        chosen = getattr(self.estimator, "smoothing", "auto") == "auto"
-        margin = MARGIN_OF_CHOSEN if chosen else MARGIN
-        study.enqueue_trial(own, user_attrs={OWN: margin} if is_whole else None, skip_if_exists=True)
+        margin = MARGIN_OF_CHOSEN if getattr(objective.estimator, "smoothing", "auto") == "auto" else MARGIN
+        stays_auto = chosen is not None and own["smoothing"] == chosen
+        study.enqueue_trial(
+            own, user_attrs={OWN: margin, STAYS_AUTO: stays_auto} if is_whole else None, skip_if_exists=True
+        )
         study.enqueue_trial(published, skip_if_exists=True)
 
         def stop_with_others(study, trial):
@@ -293,7 +298,7 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         self.n_splits_ = objective.n_folds
         self.cv_results_ = results_table(trials, self.n_splits_)
         self.best_index_ = [trial.number for trial in trials].index(best.number)
-        self.best_params_ = best.params
+        self.best_params_ = best.params | ({"smoothing": "auto"} if best.user_attrs.get(STAYS_AUTO) else {})
         self.best_score_ = -best.values[0]
 
     def _refit(self, objective: BackgroundObjective, X, mask, sample_weight) -> None:

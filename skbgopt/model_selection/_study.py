@@ -18,6 +18,8 @@ from scipy.stats import rankdata
 # better. One whose smoothing was chosen on held-out blocks leaves less to be found, and more of it is luck.
 OWN = "own_setting"
 MARGIN, MARGIN_OF_CHOSEN = 0.1, 0.5
+# And whether its smoothing, which "auto" chose, is "auto" again where it is taken: other images need other ones.
+STAYS_AUTO = "stays_auto"
 
 
 class SeededTPE(BaseSampler):
