@@ -126,9 +126,15 @@ class EachImage(  # type: ignore[call-arg]
         return self._each(_itself, X, None, mask, sample_weight)
 
     @available_if(_estimator_has("predict"))
-    def predict(self, X, *, mask=None, sample_weight=None):
-        """Fit each image and return the backgrounds: a list, or a stack if X is one; see `fit_each`."""
-        return _as_given(self._each(_predict, X, None, mask, sample_weight), X)
+    def predict(self, X, *, mask=None, sample_weight=None, return_std=False):
+        """Fit each image and return the backgrounds: a list, or a stack if X is one; see `fit_each`.
+
+        With ``return_std=True`` a second list or stack as well, of their standard errors.
+        """
+        if not return_std:
+            return _as_given(self._each(_predict, X, None, mask, sample_weight), X)
+        pairs = self._each(_predict_with_std, X, None, mask, sample_weight)
+        return tuple(_as_given(list(parts), X) for parts in zip(*pairs, strict=True))
 
     @available_if(_estimator_has("transform"))
     def transform(self, X, *, mask=None, sample_weight=None):
@@ -221,6 +227,10 @@ def _itself(fitted, sample: ImageSample):
 
 def _predict(fitted, sample: ImageSample):
     return fitted.predict(sample.image)
+
+
+def _predict_with_std(fitted, sample: ImageSample):
+    return fitted.predict(sample.image, return_std=True)
 
 
 def _transform(fitted, sample: ImageSample):

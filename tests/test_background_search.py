@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skbgopt import BackgroundSplineRegressor, make_sky_image
+from skbgopt import BackgroundSplineRegressor, UncertaintyDisplay, make_sky_image
 from skbgopt.model_selection import (
     BackgroundSearchCV,
     _held_out,
@@ -117,6 +117,9 @@ def test_the_best_estimator_is_fitted_to_the_whole_image(searched, image):
     best = quick(**searched.best_params_).fit(image)
     np.testing.assert_array_equal(searched.predict(image), best.predict(image))
     np.testing.assert_array_equal(searched.transform(image), best.transform(image))
+    for found, expected in zip(*(each.predict(image, return_std=True) for each in (searched, best)), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert np.isfinite(UncertaintyDisplay.from_estimator(searched, image).std).all()
     np.testing.assert_allclose(searched.inverse_transform(searched.transform(image)), image, rtol=1e-5)
     assert searched.score(image) == best.score(image)
 

@@ -76,6 +76,14 @@ def test_each_image_is_fitted_for_itself(images, masks):
     assert each.score(images, mask=masks) == np.mean(scores)
 
 
+def test_standard_errors_come_beside(images, stack):
+    """Of a list a second list, of a stack a second stack."""
+    each = EachImage(quick())
+    for image, *found in zip(images, *each.predict(images, return_std=True), strict=True):
+        assert_same(found, quick().fit(image).predict(image, return_std=True))
+    assert [part.shape for part in each.predict(stack, return_std=True)] == [stack.shape] * 2
+
+
 def test_masks_change_the_fit(images, masks):
     """What is masked has no say, so a mask moves the background; the test above can fail."""
     each = EachImage(quick())

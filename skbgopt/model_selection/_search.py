@@ -322,7 +322,7 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         return param_importances(self.study_)
 
     @available_if(_refits)
-    def predict(self, X, *, mask=None, sample_weight=None):
+    def predict(self, X, *, mask=None, sample_weight=None, return_std=False):
         """Return the background in linear units.
 
         Parameters
@@ -331,12 +331,16 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
             As in the best estimator's ``predict``.
         mask, sample_weight
             Of a list, each of whose images is fitted where it is seen; of no effect on a single image.
+        return_std : bool, default=False
+            Return the standard error of the background as well.
 
         Returns
         -------
-        ndarray of X's shape, or a list of such
+        background : ndarray of X's shape, or a list of such
+        std : like background
+            Only with ``return_std=True``.
         """
-        return self._best().predict(X, **self._metadata(mask, sample_weight))
+        return self._best().predict(X, **self._metadata(mask, sample_weight), return_std=return_std)
 
     @available_if(_refits)
     def transform(self, X, *, mask=None, sample_weight=None):
