@@ -101,7 +101,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     smoothing_ : float
         The smoothing used; 0 for ``solver="adam"``.
     smoothing_path_ : SmoothingPath or None
-        Scores of the smoothings tried by "auto".
+        Scores of the smoothings tried by "auto"; None of another smoothing, and of a model loaded from a file.
     stretch_ : MidtonesCurve
         Pedestal, scale and midtones balance of each channel.
     curve_ : LinearCurve, AsinhCurve or MidtonesCurve

@@ -389,6 +389,7 @@ def test_spaces_in_short(image):
         ({"sampler": "tpe"}, ValueError, "'sampler' parameter of BackgroundSearchCV"),
         ({"cv": 1}, ValueError, "'n_splits' parameter"),
         ({"estimator": FunctionTransformer()}, ValueError, "'estimator' parameter of BackgroundSearchCV"),
+        ({"estimator": Pipeline([("bg", quick())])}, ValueError, "put that into the Pipeline instead"),
     ],
 )
 def test_parameters_that_are_not_allowed(image, parameters, error, message):

@@ -1,5 +1,7 @@
 """Searches and cross-validation over images, with metadata routing on and off: `EachImage` makes them samples."""
 
+from functools import partial
+
 import numpy as np
 import optuna
 import pytest
@@ -20,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skbgopt import make_sky_image
 from skbgopt.each_image import EachImage
+from skbgopt.model_selection import ImageBlockKFold
 from tests.shared import quick
 
 SHAPES = [(96, 128), (104, 120), (120, 96), (88, 128)]
@@ -177,3 +180,11 @@ def test_optuna_search_on_one_image(frames):
     search.fit([frames[0].image], [frames[0].background])
     assert [trial.state.name for trial in search.trials_] == ["COMPLETE"] * 3
     assert search.best_score_ == max(trial.value for trial in search.trials_)
+
+
+def test_folds_of_an_image_are_none_of_images():
+    """Blocks as the folds of a search over images are refused with a sentence that names the search to take."""
+    images, each, cv = [np.ones((40, 60))] * 3, EachImage(quick()), ImageBlockKFold()
+    for search in (GridSearchCV(each, GRID, cv=cv).fit, partial(cross_val_score, each, cv=cv)):
+        with pytest.raises(TypeError, match="use BackgroundSearchCV or cross_val_score_image"):
+            search(images)

@@ -66,7 +66,7 @@ class ImageBlockKFold:
     shuffle: bool = False
     random_state: Any = None
 
-    def split(self, X, mask=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def split(self, X, mask=None, groups=...) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield a pair of maps for each fold.
 
         Parameters
@@ -75,6 +75,8 @@ class ImageBlockKFold:
             The image, reduced or not; only its shape matters, and the mask that it brings.
         mask : array-like of bool, shape (height, width), optional
             True = excluded: in no map.
+        groups : never
+            Searches of scikit-learn give it, which take folds of samples.
 
         Yields
         ------
@@ -85,7 +87,10 @@ class ImageBlockKFold:
         ------
         ValueError
             If a fold would hold no usable pixel.
+        TypeError
+            If `groups` is given.
         """
+        _refuse(groups)
         validate_parameter_constraints(_CONSTRAINTS, asdict(self), type(self).__name__)
         usable = self._usable(X, mask)
         labels, blocks = block_labels(usable.shape[0], usable.shape[1], self.blocks_short)
@@ -101,8 +106,9 @@ class ImageBlockKFold:
         for fold in range(self.n_splits):
             yield usable & (of_pixel != fold), usable & (of_pixel == fold)
 
-    def get_n_splits(self, X=None, mask=None) -> int:
-        """Return the number of folds; X and mask are ignored."""
+    def get_n_splits(self, X=None, mask=None, groups=...) -> int:
+        """Return the number of folds; X and mask are ignored, `groups` is refused as by `split`."""
+        _refuse(groups)
         return self.n_splits
 
     def _usable(self, X, mask) -> np.ndarray:
@@ -132,6 +138,14 @@ class ImageBlockKFold:
             folds[block] = np.argmin(filled)
             filled[folds[block]] += n_usable[block]
         return folds
+
+
+def _refuse(groups) -> None:
+    if groups is not ...:
+        raise TypeError(
+            "ImageBlockKFold divides one image, and scikit-learn's searches take folds of many: use BackgroundSearchCV "
+            "or cross_val_score_image."
+        )
 
 
 @dataclass(frozen=True)

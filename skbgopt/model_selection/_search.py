@@ -12,6 +12,7 @@ import optuna
 from joblib import effective_n_jobs
 from optuna.study import StudyDirection
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, TransformerMixin, clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
@@ -221,6 +222,11 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
             If a parameter, shape or weight is out of range, too little usable sky is left, every trial failed, the
             storage cannot be used, or the study named holds another search.
         """
+        if isinstance(self.estimator, Pipeline):
+            raise ValueError(
+                "The 'estimator' parameter of BackgroundSearchCV must be a BackgroundSplineRegressor, got a Pipeline: "
+                "make a search of its last step, and put that into the Pipeline instead."
+            )
         self._validate_params()
         if y is not None and np.asarray(y).dtype == bool:
             raise ValueError("fit takes no y, and ignores it: pass a mask by its name, fit(X, mask=mask).")

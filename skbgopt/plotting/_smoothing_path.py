@@ -49,14 +49,14 @@ class SmoothingPathDisplay:
         Raises
         ------
         ValueError
-            If the estimator chose nothing.
+            If the estimator chose nothing, or was loaded from a file.
         """
         check_model(estimator, "smoothing_path_", cls.__name__)
         path = estimator.smoothing_path_
         if path is None:
             raise ValueError(
                 f"{cls.__name__} shows what smoothing='auto' tried with solver='mm', but this estimator was fitted "
-                f"with smoothing={estimator.smoothing!r} and solver={estimator.solver!r}: fit it with those."
+                "with another smoothing or solver, or loaded from a file, which keeps no path: fit it with those."
             )
         return cls(path.smoothing, path.score, path.standard_error, path.best).plot(ax)
 
