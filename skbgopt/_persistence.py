@@ -7,6 +7,7 @@ no more than be wrong.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 import zlib
@@ -73,8 +74,10 @@ def save(estimator, path) -> None:
 
 def load(cls, path):
     """Return the estimator in the file."""
+    # From memory, where a damaged archive that leads to no place in it is not an error of the file system.
+    content = io.BytesIO(Path(path).read_bytes())
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with np.load(content, allow_pickle=False) as archive:
             header = json.loads(str(archive["header"]))
             arrays = {
                 name: archive[name]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from numbers import Real
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.utils._param_validation import Interval
 
-MISSING_CONSTRAINT = [Interval(Real, None, None, closed="neither"), None]
+# A Python integer may be larger than any float.
+MISSING_CONSTRAINT = [Interval(Real, -sys.float_info.max, sys.float_info.max, closed="both"), None]
 
 
 class TakesImages:
@@ -35,7 +37,8 @@ def unwrap_image(X) -> tuple[object, np.ndarray | None]:
     if isinstance(X, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(X)
         return X.data, mask if mask.any() else None
-    if hasattr(X, "data") and hasattr(X, "mask") and hasattr(X, "uncertainty"):
+    # The data of an array of dates cannot even be looked at.
+    if not isinstance(X, np.ndarray) and hasattr(X, "data") and hasattr(X, "mask") and hasattr(X, "uncertainty"):
         return np.asarray(X.data), None if X.mask is None else np.asarray(X.mask)
     return X, None
 
@@ -48,7 +51,7 @@ def check_image(X, who: str) -> np.ndarray:
     Raises
     ------
     TypeError
-        If X is sparse, text, or holds objects that are no numbers.
+        If X is sparse, text, no array, or holds objects that are no numbers.
     ValueError
         If X is complex, has another number of axes, or no pixel.
     """
@@ -56,7 +59,11 @@ def check_image(X, who: str) -> np.ndarray:
         raise TypeError(
             f"{who} takes dense images, sparse ones are not supported, got {type(X).__name__}: call its toarray()."
         )
-    array = _as_real(np.asarray(X), who)
+    try:
+        array = _as_real(np.asarray(X), who)
+    except RuntimeError as error:
+        # A tensor of torch that belongs to a graph.
+        raise TypeError(f"{who} takes images as arrays, got a {type(X).__name__} that is none: {error}") from error
     if array.ndim not in (2, 3):
         way_out = "Reshape your data to one image" if array.ndim < 2 else "use EachImage or a loop for several"
         raise ValueError(
@@ -143,7 +150,7 @@ def check_weights(sample_weight, shape: tuple[int, ...], who: str) -> np.ndarray
 def is_missing(image: np.ndarray, missing_values: float | None) -> np.ndarray:
     """Return where any channel of a pixel is not finite or equals missing_values, shape (height, width)."""
     # On all channels at once: next to each other in memory, they take a fraction of the time.
-    bad = np.zeros(image.shape, dtype=bool) if missing_values is None else image == missing_values
+    bad = np.zeros(image.shape, dtype=bool) if missing_values is None else _equals(image, missing_values)
     if image.dtype.kind == "f" and not (finite := np.isfinite(image)).all():
         bad |= ~finite
     channels = as_channels(bad)
@@ -152,9 +159,14 @@ def is_missing(image: np.ndarray, missing_values: float | None) -> np.ndarray:
     return np.logical_or.reduce([channels[:, :, c] for c in range(channels.shape[2])])
 
 
+def _equals(image: np.ndarray, value: float) -> np.ndarray:
+    # In the image's own precision: a number of numpy would be compared in the wider of both, where 0.1 is not 0.1.
+    return image == (value.item() if isinstance(value, np.generic) else value)
+
+
 def missing_values_of(band: np.ndarray, missing_values: float | None) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return where a band's values are missing (each channel for itself) and what they are there."""
-    found = [] if missing_values is None else [band == missing_values]
+    found = [] if missing_values is None else [_equals(band, missing_values)]
     if band.dtype.kind == "f":
         finite = np.isfinite(band)
         found += [] if finite.all() else [~finite]

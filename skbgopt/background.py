@@ -284,6 +284,10 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     def fit_prepared(self, prepared):
         """Fit the background of an image that `prepare` has prepared; see `fit`."""
         self._validate_params()
+        if not isinstance(prepared, PreparedImage):
+            raise TypeError(
+                f"fit_prepared takes what prepare returns, got a {type(prepared).__name__}: fit takes images."
+            )
         settings = self._settings(prepared)
         with fit_steps(self) as callback:
             fitted = on_device(

@@ -128,6 +128,8 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
     def save(self, path):
         """Write parameters and fitted model to an .npz file without pickles (see `load`)."""
         check_is_fitted(self)
+        # Parameters may have been set since the fit, and `load` takes allowed ones only.
+        self._validate_params()
         _persistence.save(self, path)
 
     @classmethod

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -377,6 +378,7 @@ OUT_OF_RANGE = [
     ({"missing_values": "zero"}, r"Got 'zero'"),
     ({"missing_values": np.nan}, r"Got nan"),
     ({"downscale_factor": 0}, r"int in the range \[1, inf\)\. Got 0"),
+    ({"missing_values": 10**400}, r"\[-1\.797.*e\+308, 1\.797.*e\+308\].*Got 1000"),
     ({"downscale_func": "max"}, r"among .*'median'.*Got 'max'"),
     ({"alpha": 1e300}, r"Got 1e\+300"),
     ({"alpha": -1}, r"float in the range \[0\.0, 1000000\.0\]\. Got -1"),
@@ -457,12 +459,20 @@ def test_nothing_usable_left(image, given, parameters, message):
         (sky((2, 80, 120, 3)), ValueError, r"got shape \(2, 80, 120, 3\).*EachImage"),
         (sky() + 0j, ValueError, "real numbers, got dtype complex128"),
         (np.full((80, 120), "a"), TypeError, "real numbers"),
+        (sky().astype("M8[s]"), TypeError, "real numbers, got dtype datetime64"),
+        (torch.ones(80, 120, requires_grad=True), TypeError, "as arrays, got a Tensor"),
     ],
 )
 def test_input_that_is_no_image(image, error, message):
     """The sentence names the estimator and what came."""
     with pytest.raises(error, match=f"BackgroundSplineRegressor .*{message}"):
         BackgroundSplineRegressor().fit(image)
+
+
+def test_an_image_is_not_prepared():
+    """fit_prepared says what it takes."""
+    with pytest.raises(TypeError, match="fit_prepared takes what prepare returns, got a ndarray"):
+        quick().fit_prepared(sky())
 
 
 def test_a_known_background_of_another_shape_raises(fitted, galaxy_frame):

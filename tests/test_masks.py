@@ -6,6 +6,7 @@ from astropy.nddata import CCDData, NDData
 from scipy.sparse import csr_array
 
 from skbgopt import BackgroundSplineRegressor
+from skbgopt._validation import missing_values_of
 from skbgopt.masks import PixelSelection
 
 
@@ -139,6 +140,15 @@ def test_the_window_may_not_be_written_to():
     with pytest.raises(ValueError, match="read-only"):
         select(image).window(slice(None))[0][:] = 5
     assert (image == 1).all()
+
+
+@pytest.mark.parametrize("kind", [float, np.float32, np.float64])
+def test_missing_values_are_compared_as_the_image_has_them(kind):
+    """0.1 of an image of single precision is 0.1, of whatever type the number is."""
+    image = np.float32([[0.1, 0.2]])
+    assert select(image, missing_values=kind(0.1)).window(slice(None))[2]["missing"] == 1
+    ((where, _),) = missing_values_of(image, kind(0.1))
+    np.testing.assert_array_equal(where, [[True, False]])
 
 
 def test_missing_values_none_keeps_zeros():

@@ -144,6 +144,13 @@ def test_saving_before_fitting_raises(tmp_path):
         BackgroundSplineRegressor().save(tmp_path / "model.npz")
 
 
+def test_what_would_not_load_is_not_saved(saved, tmp_path):
+    """Parameters that were set since the fit are checked before there is a file."""
+    with pytest.raises(ValueError, match="'order' parameter"):
+        copy.copy(saved[0]).set_params(order=77).save(tmp_path / "model.npz")
+    assert not list(tmp_path.iterdir())
+
+
 def test_loading_what_does_not_exist(tmp_path):
     """A missing file is a FileNotFoundError."""
     with pytest.raises(FileNotFoundError):
@@ -188,6 +195,7 @@ BAD_FILES = {
     "cut off": lambda content: content[: len(content) // 2],
     "without its end": lambda content: content[:-30],
     "flipped bits": lambda content: content[:2000] + bytes(b ^ 255 for b in content[2000:2100]) + content[2100:],
+    "members before its beginning": lambda content: content[:-6] + bytes([content[-6] ^ 64]) + content[-5:],
     "another format": archive_with(format="something"),
     "a later version": archive_with(version=99),
     "a version that is text": archive_with(version="new"),

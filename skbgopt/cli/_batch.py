@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -117,6 +118,8 @@ def _tasks(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) 
     if given["jobs"] < -1 or given["jobs"] == 0:
         raise ValueError(f"--jobs must be 1 or more, or -1 for one for each core, got {given['jobs']}.")
     paths = input_files(inputs)
+    if not any(path.exists() for path in paths):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(paths[0]))
     check_names(paths, given["file_format"])
     check_is_no_file_name(given["output_dir"])
     mask = None if given.get("mask") is None else Path(os.path.abspath(given["mask"]))

@@ -383,5 +383,7 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
 def _why_none(trials) -> str:
     errors = [trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs]
     if not errors:
+        if trials:
+            return "No trial of BackgroundSearchCV came to its end: take a pruner that leaves some."
         return "No trial of BackgroundSearchCV ended within the timeout: give it more time."
     return f"All {len(errors)} trials of BackgroundSearchCV failed, the first with: {errors[0]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any
 
 import optuna
@@ -49,7 +50,7 @@ def _as_distribution(name: str, given) -> BaseDistribution:
         return CategoricalDistribution(given)
     if isinstance(given, tuple) and (len(given) == 2 or (len(given) == 3 and given[2] == "log")):
         low, high, *log = given
-        kind = IntDistribution if all(isinstance(end, int) for end in (low, high)) else FloatDistribution
+        kind = IntDistribution if all(isinstance(end, Integral) for end in (low, high)) else FloatDistribution
         return kind(low, high, log=bool(log))
     raise TypeError(
         "The 'param_distributions' parameter takes a distribution of Optuna, (low, high), (low, high, 'log') or a "
@@ -80,8 +81,8 @@ def starting_point(setting: dict[str, Any], distributions: dict[str, BaseDistrib
         if isinstance(space, CategoricalDistribution):
             if name in setting and value in space.choices:
                 point[name] = value
-        elif isinstance(value, int | float) and isinstance(space, IntDistribution | FloatDistribution):
-            inside = min(max(value, space.low), space.high)
+        elif isinstance(value, Real) and isinstance(space, IntDistribution | FloatDistribution):
+            inside = min(max(float(value), space.low), space.high)
             if space.step is not None:
                 inside = space.low + round((inside - space.low) / space.step) * space.step
             point[name] = type(space.low)(inside)

@@ -151,6 +151,7 @@ def test_apply_takes_what_a_model_leaves_open(lights):
         ("lights -o flat --device abacus", "abacus"),
         ("lights -o flat --jobs 0", "--jobs must be 1 or more"),
         ("lights lights/light0.fit? -o flat.fits", "looks like a file"),
+        ("nothing -o flat", "No such file or directory: "),
         ("nothing*.fits -o flat", "'nothing*.fits' has none"),
         (". -o flat", "'.' has none"),
         ("@list.txt -o flat", "No such file or directory: list.txt"),
