@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from skbgopt.preparation import PreparedImage
 
 _LEAST_SHARE = 0.5
+# Stars may be brighter than the largest integer.
+_MOST_CLIPPED = 0.01
 
 
 def _by_mm(given: dict[str, Any]) -> bool:
@@ -59,3 +61,10 @@ def warn_if_little_is_used(prepared: PreparedImage, *, masked: bool) -> None:
     if share < _LEAST_SHARE:
         hint = "; a mask is white where the sky is" if masked else ""
         warn(f"Only {share:.0%} of the image is fitted: {prepared.describe_excluded()}{hint}.", stacklevel=2)
+
+
+def warn_if_much_is_clipped(name: str, share: float) -> None:
+    """Warn of an image of integers that more of its values do not fit than the brightest stars have."""
+    if share > _MOST_CLIPPED:
+        way_out = "choose another --output-scale or --pedestal"
+        warn(f"{share:.0%} of the values of {name} are clipped: {way_out}.", stacklevel=2)

@@ -92,8 +92,9 @@ def modeling(estimator: BackgroundSplineRegressor, seconds: float, *, verbose: b
         chosen, path = "", estimator.smoothing_path_
         if path is not None:
             chosen = f" (chosen among {len(path.smoothing)} on held-out sky)"
-            for tried in zip(path.smoothing, path.score, path.standard_error, strict=True) if verbose else ():
-                yield "Smoothing {:.3g} - score: {:.4f}, from the best: +- {:.4f}".format(*tried)
+            below = path.score[path.best] - path.score
+            for tried in zip(path.smoothing, path.score, below, path.standard_error, strict=True) if verbose else ():
+                yield "Smoothing {:.3g} - score: {:.4f}, {:.4f} +- {:.4f} below the best".format(*tried)
         yield f"Smoothing: {estimator.smoothing_:.3g}{chosen}"
         yield f"Steps: {estimator.n_iter_}"
     yield f"Done in {seconds:.2f} seconds"

@@ -16,7 +16,7 @@ from skbgopt import __version__
 from skbgopt._device import resolve_device
 from skbgopt.background import BackgroundSplineRegressor
 from skbgopt.cli import _report as report
-from skbgopt.cli._hints import warn_if_little_is_used
+from skbgopt.cli._hints import warn_if_little_is_used, warn_if_much_is_clipped
 from skbgopt.cli._inputs import (
     InputFrame,
     check_memory,
@@ -272,13 +272,13 @@ def _output(
     job: Job, source: StoredImage, metadata: ImageMetadata, target: Path, staged: Path, role: str, say: report.Say
 ) -> Iterator[NewImage]:
     """Make an image that is filled in the block; say when it is written after it."""
-    correction = job.parameters["correction"]
-    history = _history(job, f"background removed ({correction})" if role == "subtracted" else "background model")
+    what = f"background removed ({job.parameters['correction']})" if role == "subtracted" else "background model"
+    clipped, history = 0.0, _history(job, what)
     if job.output_dtype != "float":
         output = NewImage(np.zeros(source.shape, result_dtype(source)))
         yield output
         say(f"Writing {target}... ", nl=False)
-        _write_integers(job, output, staged, metadata, history, say)
+        clipped = _write_integers(job, output, staged, metadata, history, say)
     else:
         # As many cards as there will be.
         cards = _cards(job, BackgroundSplineRegressor(**job.parameters), role)
@@ -289,11 +289,13 @@ def _output(
             yield output
             say(f"Writing {target}... ", nl=False)
     say("done.")
+    warn_if_much_is_clipped(target.name, clipped)
 
 
 def _write_integers(
     job: Job, output: NewImage, staged: Path, metadata: ImageMetadata, history: list[str], say: report.Say
-) -> None:
+) -> float:
+    """Return the share of the values that is clipped."""
     seed = job.parameters["random_state"] or 0
     integers, n_clipped = to_integers(
         output.pixels,
@@ -311,6 +313,7 @@ def _write_integers(
         staged, integers, metadata, compress=job.compress, history=[*history, f"skbgopt {line}"], cards=output.cards
     )
     say(f"{line}... ", nl=False)
+    return n_clipped / integers.size
 
 
 def prepare_frame(job: Job, frame: InputFrame, estimator: BackgroundSplineRegressor, say: report.Say) -> PreparedImage:

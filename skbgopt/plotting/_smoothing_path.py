@@ -82,7 +82,7 @@ class SmoothingPathDisplay:
         )  # fmt: skip
         self.ax_.set_xscale("log")
         self.ax_.set(xlabel="smoothing (bends easily to the left, hardly to the right)")
-        self.ax_.set(ylabel="score on held-out sky", title="Choice of the smoothing")
+        self.ax_.set(ylabel="score on held-out sky (higher is better)", title="Choice of the smoothing")
         self.ax_.grid(alpha=0.3)
         self.ax_.legend()
         return self

@@ -353,3 +353,11 @@ def test_clipped_integers_are_counted(folder, frame):
     run("remove", "sky.fits", "floats", *FAST)
     floats = read_image("floats/sky_bgSubtracted.fits")[0]
     assert n_clipped == ((floats >= 255.5) | (floats < -0.5)).sum() > 0
+    assert "warning" not in result.stderr
+
+
+def test_much_that_is_clipped_is_a_warning(galaxy):
+    """Also where the report is not printed."""
+    flags = ["--output-dtype", "uint8", "--output-scale", 1e9]
+    result = run("remove", "galaxy.fits", *FAST, *flags, "--quiet")
+    assert "100% of the values of galaxy_bgModel.fits are clipped: choose another --output-scale" in result.stderr
