@@ -24,7 +24,7 @@ _ROUGHNESS_OF_NOISE = 0.8
 _ROUGH, _MOST_ROUGH = 2.0, 0.75
 # and the median of how rough it is so many times what its calmest places are, this quantile: noise that hangs together,
 # or a flat that does not fit, is as rough everywhere.
-_UNEVEN, _CALMEST = 2.1, 0.05
+_UNEVEN, _CALMEST = 2.0, 0.05
 # On fewer windows a side the objects that any frame has would fill it.
 _LEAST_WINDOWS = 2
 # A place counts as this power of its roughness.
@@ -60,6 +60,6 @@ def roughness(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
     cell = max(min(n_rows, n_columns) // _CELLS, _LEAST_CELL)
     sigmas = np.where(usable, residual_sigmas.mean(axis=2) * n_channels**0.5, np.nan)[:, :, None]
     cells = np.nan_to_num(reduce_blocks(sigmas, cell, "median")[:, :, 0])
-    structure = np.abs(cells - median_filter(cells, _WINDOW, mode="nearest"))
-    rough = median_filter(structure, _WINDOW, mode="nearest") * (cell / _ROUGHNESS_OF_NOISE)
+    structure = np.abs(cells - median_filter(cells, _WINDOW, mode="reflect"))
+    rough = median_filter(structure, _WINDOW, mode="reflect") * (cell / _ROUGHNESS_OF_NOISE)
     return rough.repeat(cell, axis=0).repeat(cell, axis=1)[:n_rows, :n_columns]

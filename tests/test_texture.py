@@ -53,7 +53,7 @@ def test_stars_make_nothing_rough():
 @pytest.mark.parametrize("width", [1.5, 3.0])
 def test_noise_that_hangs_together_is_no_dust(width):
     """Though it is many times as rough as noise that does not: it is as rough everywhere."""
-    mottled = noise(0) + 20 * gaussian_filter(noise(1), (width, width, 0))
+    mottled = noise(0) + 40 * gaussian_filter(noise(1), (width, width, 0))
     assert np.quantile(roughness(mottled, EVERYWHERE), 0.25) > 2
     assert calm_sky(mottled, EVERYWHERE) is None
 
