@@ -47,7 +47,9 @@ def is_crowded(tiles: Sequence[np.ndarray], factor: int, func: str, noise: np.nd
     return n_stars > _CROWDED * n_pixels
 
 
-def reduce_without_stars(values: np.ndarray, factor: int, func: str, noise: np.ndarray) -> tuple[np.ndarray, int]:
+def reduce_without_stars(
+    values: np.ndarray, factor: int, func: str, noise: np.ndarray, steps: np.ndarray | None = None
+) -> tuple[np.ndarray, int]:
     """Reduce each block of an image, as `reduce_blocks` does, to what its stars leave.
 
     Parameters
@@ -58,6 +60,8 @@ def reduce_without_stars(values: np.ndarray, factor: int, func: str, noise: np.n
     func : {"median", "mean"}
     noise : ndarray of shape (n_channels,)
         Standard deviation of a pixel.
+    steps : ndarray of shape (n_channels,), optional
+        As in `reduce_blocks`.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def reduce_without_stars(values: np.ndarray, factor: int, func: str, noise: np.n
     for _ in range(_ROUNDS):
         stars |= _with_neighbours(_combined_sigmas(blocks, reduced, noise) > _SIGMAS)
         rest = np.where(stars[:, :, None], np.nan, blocks)
-        reduced = reduce_split(rest, func)
+        reduced = reduce_split(rest, func, steps)
     sky = usable & ~stars
     full = sky.sum(axis=(2, 3)) < _LEAST_LEFT * usable.sum(axis=(2, 3))
     sky[full] = False

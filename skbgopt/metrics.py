@@ -6,7 +6,7 @@ import numpy as np
 
 from ._validation import as_channels
 from .masks import PixelSelection
-from .noise import sky_noise
+from .noise import sky_noise, value_steps
 from .reduction import block_fractions, reduce_blocks
 
 # Block side of `sky_loss`; residuals, in sigma of such a block, that still count as sky half and half; and what the
@@ -80,8 +80,11 @@ def sky_loss(selection: PixelSelection, background: np.ndarray) -> float:
     In linear units over the sky noise with a fixed scale: comparable between any two settings of the model.
     """
     values, weights, _ = selection.window(slice(None))
-    residual = reduce_blocks((values - as_channels(background)).astype(values.dtype), _FACTOR, "median")
-    noise = sky_noise(reduce_blocks(values, _FACTOR, "median"), share=0.3)
+    seen = np.isfinite(values)
+    steps = value_steps([values[:, :, c][seen[:, :, c]] for c in range(values.shape[2])])
+    medians = reduce_blocks(values, _FACTOR, "median", steps)
+    noise = sky_noise(medians, share=0.3)
+    residual = medians - reduce_blocks(np.where(seen, as_channels(background), np.nan), _FACTOR, "median")
     share = np.broadcast_to(block_fractions(weights, _FACTOR), residual.shape)
     usable = np.isfinite(residual) & (share > 0)
     if not usable.any():

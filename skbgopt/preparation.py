@@ -13,7 +13,7 @@ from ._threads import thread_map
 from .crowding import is_crowded, reduce_without_stars
 from .frame import ImageFrame
 from .masks import PixelSelection
-from .noise import sky_noise
+from .noise import sky_noise, value_steps
 from .reduction import block_centres, block_fractions, reduce_blocks
 from .stretch import LinearCurve, MidtonesCurve
 
@@ -25,6 +25,8 @@ _NOISE_STRIDE = 3
 # The noise of a reduced pixel is taken from the calmer half of the differences between blocks: in crowded
 # fields the others are stars.
 _CALM_SHARE = 0.3
+# Noise of the median of many pixels over that of their mean.
+_MEDIAN_NOISE = 1.25
 # Pixels reduced at once, to bound the memory of the copy.
 _BAND_PIXELS = 1 << 18
 
@@ -144,11 +146,15 @@ def prepare_image(
     """
     height, width = selection.shape
     tiles = sample_tiles(selection)
-    curve = MidtonesCurve.from_samples(tile_samples(tiles), quantile)
-    noise = np.sqrt(np.median([sky_noise(tile) ** 2 for tile in tiles[::_NOISE_STRIDE]], axis=0))
+    samples = tile_samples(tiles)
+    curve = MidtonesCurve.from_samples(samples, quantile)
+    steps = value_steps(samples)
+    noise = np.sqrt(np.median([sky_noise(tile, steps=steps) ** 2 for tile in tiles[::_NOISE_STRIDE]], axis=0))
     crowded = mask_stars and is_crowded(tiles[::_NOISE_STRIDE], downscale_factor, downscale_func, noise)
-    values, weights, excluded = _reduce(selection, downscale_factor, downscale_func, noise if crowded else None)
-    block_noise = sky_noise(values, share=_CALM_SHARE)
+    values, weights, excluded = _reduce(selection, downscale_factor, downscale_func, steps, noise if crowded else None)
+    # Where most pixels of most blocks are equal, what the rounding hides is not seen in the differences.
+    rounding = _MEDIAN_NOISE * steps / np.sqrt(12) / downscale_factor
+    block_noise = np.maximum(sky_noise(values, share=_CALM_SHARE), rounding)
     frame = ImageFrame(height, width)
     y, x = frame.axes(block_centres(height, downscale_factor), block_centres(width, downscale_factor))
     usable = np.isfinite(values) & (weights > 0)
@@ -207,7 +213,7 @@ def sample_tiles(selection: PixelSelection) -> list[np.ndarray]:
 
 
 def _reduce(
-    selection: PixelSelection, factor: int, func: str, noise: np.ndarray | None
+    selection: PixelSelection, factor: int, func: str, steps: np.ndarray, noise: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
     """Return the values of the blocks, their weights, and the pixels excluded; without stars if given the noise."""
     height, width = selection.shape
@@ -217,8 +223,8 @@ def _reduce(
         values, weights, excluded = selection.window(slice(start, start + rows_at_once))
         fractions = block_fractions(weights, factor)
         if noise is None:
-            return reduce_blocks(values, factor, func), fractions, excluded
-        reduced, n_stars = reduce_without_stars(values, factor, func, noise)
+            return reduce_blocks(values, factor, func, steps), fractions, excluded
+        reduced, n_stars = reduce_without_stars(values, factor, func, noise, steps)
         return reduced, fractions, {**excluded, "stars": n_stars}
 
     bands = thread_map(reduce_band, range(0, height, rows_at_once))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -32,7 +33,7 @@ def block_centres(length: int, factor: int) -> np.ndarray:
     return (edges[:-1] + edges[1:]) / 2
 
 
-def reduce_blocks(values: np.ndarray, factor: int, func: str) -> np.ndarray:
+def reduce_blocks(values: np.ndarray, factor: int, func: str, steps: np.ndarray | None = None) -> np.ndarray:
     """Reduce each block of an image to the median or mean of its values that are not NaN.
 
     Parameters
@@ -41,13 +42,15 @@ def reduce_blocks(values: np.ndarray, factor: int, func: str) -> np.ndarray:
         NaN where a pixel is not usable. Blocks at the far edges hold what is left there.
     factor : int
     func : {"median", "mean"}
+    steps : ndarray of shape (n_channels,), optional
+        Of the values, where they are rounded to multiples (0 where not): medians are then put in between.
 
     Returns
     -------
     ndarray of shape (ceil(height / factor), ceil(width / factor), n_channels)
         NaN where a block has no usable pixel.
     """
-    return reduce_split(split_blocks(values, factor), func)
+    return reduce_split(split_blocks(values, factor), func, steps)
 
 
 def split_blocks(values: np.ndarray, factor: int) -> np.ndarray:
@@ -62,7 +65,7 @@ def split_blocks(values: np.ndarray, factor: int) -> np.ndarray:
     return np.array(values.reshape(rows, tall, columns, wide, n_channels).transpose(0, 2, 4, 1, 3), order="C")
 
 
-def reduce_split(blocks: np.ndarray, func: str) -> np.ndarray:
+def reduce_split(blocks: np.ndarray, func: str, steps: np.ndarray | None = None) -> np.ndarray:
     """Reduce blocks of `split_blocks` as `reduce_blocks` does; their pixels may be sorted in place."""
     blocks = blocks.reshape(*blocks.shape[:3], -1)
     if func == "mean":
@@ -81,7 +84,23 @@ def reduce_split(blocks: np.ndarray, func: str) -> np.ndarray:
         lower = np.take_along_axis(few, np.maximum(count - 1, 0) // 2, axis=-1)
         upper = np.take_along_axis(few, np.minimum(count // 2, size - 1), axis=-1)
         medians[holed] = (0.5 * (lower + np.where(count, upper, np.nan)))[:, 0]
+    if steps is not None and steps.any():
+        medians += steps * _place_in_step(blocks, medians)
     return medians.astype(blocks.dtype, copy=False)
+
+
+def _place_in_step(blocks: np.ndarray, medians: np.ndarray) -> np.ndarray:
+    """Return where in the step of a median, from -1/2 to 1/2, half of the normal distribution lies that was rounded.
+
+    It is known at both ends of the step from the pixels below the median, and those not above it.
+    """
+    middle = medians[..., None]
+    count, below, up_to = (
+        part.sum(axis=-1, dtype=np.int32) for part in (np.isfinite(blocks), blocks < middle, blocks <= middle)
+    )
+    low, high = (ndtri((part + 0.5) / (count + 1)) for part in (below, up_to))
+    # Between two values a median is in its place.
+    return np.where(up_to > below, -0.5 * (low + high) / np.where(up_to > below, high - low, 1), 0)
 
 
 def block_fractions(weights: np.ndarray, factor: int) -> np.ndarray:

@@ -36,6 +36,20 @@ def test_units_and_offsets(colour_frame, reference, parameters, a, b):
     assert (np.abs(found - expected).max(axis=(0, 1)) <= tolerance).all()
 
 
+@pytest.mark.parametrize("sigma", [0.5, 2.0])
+def test_whole_numbers(sigma):
+    """Noise of two units or less, rounded to integers, has the background of the noise itself, as surely."""
+    slope = np.broadcast_to(300.3 + np.linspace(0, 5, 600), (400, 600))
+    image = slope + np.random.default_rng(200).normal(0, sigma, slope.shape)
+    smooth, rounded = (
+        BackgroundSplineRegressor(n_control_points=36, **FIXED).fit(each)
+        for each in (image, np.rint(image).astype(np.uint16))
+    )
+    assert np.abs(rounded.predict(image) - slope).max() < 0.15 * sigma
+    np.testing.assert_allclose(rounded.block_noise_, smooth.block_noise_, rtol=0.2)
+    np.testing.assert_allclose(rounded.level_std_, smooth.level_std_, rtol=0.3)
+
+
 FLIPS = {
     "upside down": lambda a: a[::-1],
     "left to right": lambda a: a[:, ::-1],

@@ -90,6 +90,13 @@ def test_sky_loss_of_the_truth_is_that_of_noise(mono_frame):
     assert losses[-1] == pytest.approx(1)
 
 
+def test_sky_loss_of_whole_numbers_is_that_of_noise():
+    """Noise of half a unit, rounded, is as near to its sky."""
+    sky = np.broadcast_to(np.linspace(100, 105, 480), (320, 480))
+    image = sky + np.random.default_rng(0).normal(0, 0.5, sky.shape)
+    assert loss_of(np.rint(image).astype(np.uint16), sky) < 1.3 * loss_of(image, sky)
+
+
 def test_sky_loss_has_no_units(mono_frame):
     """Image and background in other units cost the same."""
     image, sky = mono_frame.image.astype(float), mono_frame.background.astype(float)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skbgopt.noise import sky_noise
+from skbgopt.noise import sky_noise, value_steps
 
 SHAPE = (300, 400)
 
@@ -63,3 +63,25 @@ def test_integers_do_not_wrap_around():
     """Differences of unsigned integers are signed."""
     image = np.random.default_rng(0).normal(100, 7, (*SHAPE, 1))
     assert sky_noise(np.round(image).astype(np.uint8))[0] == pytest.approx(7, rel=0.1)
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1.0, 2.0])
+def test_noise_of_whole_numbers_is_told_between_them(sigma):
+    """Within 10 % of what noise and rounding add up to."""
+    image = np.rint(noise_on_a_gradient(sigma))
+    assert sky_noise(image, steps=np.ones(1))[0] == pytest.approx(np.hypot(sigma, 12**-0.5), rel=0.1)
+
+
+def test_the_step_of_values_that_are_multiples_of_one():
+    """Of whole numbers, of 12 bits in 16, of 8 bits over 255, and beside a few pixels that were mended."""
+    numbers = np.random.default_rng(0).normal(100, 5, 100_000).round()
+    mended = np.where(np.arange(100_000) % 500, numbers, numbers + 0.37)
+    steps = value_steps([numbers, 16 * numbers, (numbers / 255).astype(np.float32), mended])
+    np.testing.assert_allclose(steps, [1, 16, 1 / 255, 1], rtol=1e-4)
+
+
+def test_other_values_have_no_step():
+    """Noise, also with a border of one value, or in the last digits; a constant; nothing."""
+    values = np.random.default_rng(0).normal(100, 5, 1000).astype(np.float32)
+    border, digits = np.append(values, [0.0] * 3000), (1 + 1e-8 * values).astype(np.float32)
+    assert value_steps([values, border, digits, np.full(9, 7.0), np.empty(0)]).tolist() == [0] * 5

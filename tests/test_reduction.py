@@ -53,6 +53,28 @@ def test_median_hides_stars_smaller_than_half_a_block():
     assert reduce_blocks(image, 8, "median") == 5
 
 
+@pytest.mark.parametrize("sigma", [0.3, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("step", [1.0, 16.0])
+def test_medians_of_whole_numbers_are_as_exact_as_of_others(sigma, step):
+    """Within a fifth, on a slope over a few of them, with pixels missing."""
+    rng = np.random.default_rng(0)
+    truth = np.broadcast_to(300.3 + np.linspace(0, 8, 1200), (400, 1200))[:, :, None]
+    image = np.where(rng.random(truth.shape) < 0.1, np.nan, truth + rng.normal(0, sigma, truth.shape))
+    expected = reduce_blocks(truth, 8, "median")
+    smooth = reduce_blocks(image, 8, "median") - expected
+    rounded = reduce_blocks(step * np.rint(image), 8, "median", np.array([step])) / step - expected
+    assert np.sqrt(np.mean(rounded**2)) < 1.2 * np.sqrt(np.mean(smooth**2))
+
+
+def test_steps_change_no_median_that_is_not_tied():
+    """Nor that of equal pixels, and not by more than half a step."""
+    image = np.random.default_rng(0).normal(100, 5, (24, 25, 1))
+    np.testing.assert_array_equal(reduce_blocks(image, 5, "median", np.ones(1)), reduce_blocks(image, 5, "median"))
+    assert (reduce_blocks(np.full((9, 9, 1), 7.0), 8, "median", np.ones(1)) == 7).all()
+    bright = np.where(np.arange(64).reshape(8, 8, 1) < 31, 1e6, 5.0)
+    assert 5 < reduce_blocks(bright, 8, "median", np.ones(1)) < 5.5
+
+
 def test_input_is_not_changed():
     """Sorting works on a copy."""
     image = np.random.default_rng(0).normal(size=(16, 16, 1))
