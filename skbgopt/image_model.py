@@ -73,7 +73,7 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
                 f"got {came}: leave it out for a new one."
             )
         self._lattice(image.shape[:2]).render_into(as_channels(out), dtype)
-        return (out, self._standard_error(image.shape[:2]).astype(dtype).reshape(image.shape)) if return_std else out
+        return (out, self._standard_error(image.shape[:2], dtype).reshape(image.shape)) if return_std else out
 
     def transform(self, X, copy=True):
         """Return the image without its background.
@@ -167,7 +167,7 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
         centres = ImageFrame(*self.image_shape_[:2]).from_pixels(self.control_points_)
         return Spline.from_numpy(centres, coef[:n], coef[n:], self.order_, self.degree_)
 
-    def _standard_error(self, shape):
+    def _standard_error(self, shape, dtype):
         """Return the standard error of the background on an image of so many pixels, all channels."""
         frame, background = ImageFrame(*self.image_shape_[:2]), self._spline(self.coef_)
         roots = [self._spline(coef) for coef in self.error_coef_]
@@ -180,13 +180,14 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
                 error = np.stack([root(band).square().sum(dim=1).sqrt().numpy() for root in roots], axis=1)
                 # Where the units of the fit are not linear, half the range from one error below to one above.
                 bands.append((self.curve_.invert(value + error) - self.curve_.invert(value - error)) / 2)
-            # Of the logarithm, so that an interpolated error is positive as well.
-            error = np.hypot(np.concatenate(bands), self.level_std_)
+            # Of the logarithm, so that an interpolated error is positive as well; over that of the level, as whose
+            # multiple it is in the range of float32 in any units.
+            error = np.hypot(np.concatenate(bands) / self.level_std_, 1)
             return np.log(error).reshape(len(rows), len(columns), -1)
 
         with single_threaded():
             lattice = evaluate_on_lattice(log_error, shape, _ERROR_TOLERANCE)
-        return np.exp(lattice.render(np.float32))
+        return np.exp(lattice.render(np.float32)) * self.level_std_.astype(dtype)
 
     def _check_fitted_image(self, X):
         check_is_fitted(self)

@@ -129,6 +129,15 @@ def test_the_standard_error_has_the_units_of_the_image(mono_frame):
         np.testing.assert_allclose(found, expected, rtol=0.15)
 
 
+@pytest.mark.parametrize("scale", [1e-50, 1e40])
+def test_the_standard_error_is_in_the_range_of_float64(scale):
+    """Where float32 ends, too."""
+    image, _ = bare_sky(0)
+    _, std = quick().fit(image).predict(image, return_std=True)
+    _, found = quick().fit(scale * image).predict(scale * image, return_std=True)
+    np.testing.assert_allclose(found, scale * std, rtol=1e-3)
+
+
 def test_more_noise_is_a_larger_standard_error():
     """In proportion, or less: some of it is what the smoothing hides of the sky."""
     image, sky = bare_sky(0)
