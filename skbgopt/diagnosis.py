@@ -89,7 +89,7 @@ def diagnose(
     """
     prepared, fitted = _thinned(prepared, fitted)
     usable = prepared.usable
-    residual = (prepared.values - fitted.background) / prepared.block_noise
+    residual = prepared.sigmas(fitted.background)
     sky = np.clip(residual[usable & ~fitted.objects], -_SIGNIFICANT, _SIGNIFICANT)
     doubts = (
         _too_little_sky(prepared, fitted),

@@ -98,6 +98,15 @@ class PreparedImage:
         """Stretched block values."""
         return self.curve.apply(self.values)
 
+    def sigmas(self, background: np.ndarray) -> np.ndarray:
+        """Return the residuals of a background over the noise of each block, 0 where no pixel is used.
+
+        That of a block of which less is used than of most, as at a border, is larger by the root.
+        """
+        usual = np.median(self.weights[self.usable], axis=0) if self.usable.any() else np.ones(len(self.block_noise))
+        share = np.minimum(self.weights / np.where(usual > 0, usual, 1), 1)
+        return np.asarray((self.values - background) / self.block_noise * np.sqrt(share))
+
     def within_thresholds(self, low: float, high: float) -> PreparedImage:
         """Return the same without the blocks in which a channel's stretched value is outside [low, high].
 

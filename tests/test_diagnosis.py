@@ -29,6 +29,21 @@ def test_a_bare_sky_leaves_its_noise():
     assert model.overshoot_fraction_ < 0.01
 
 
+def test_blocks_of_a_few_pixels_are_noisier():
+    """A border of which an eighth is left in its blocks does not lie below the sky more often than others."""
+    mask = np.ones((160, 240), dtype=bool)
+    mask[7:-7, 7:-7] = False
+    model = quick().fit(LINEAR + NOISE, mask=mask)
+    assert model.overshoot_fraction_ < 0.01
+    assert model.reduced_chi2_ == pytest.approx([1], abs=0.25)
+
+
+def test_a_weight_that_all_pixels_share_changes_no_figure():
+    """The noise of blocks is that of the usual ones."""
+    whole, half = (quick().fit(LINEAR + NOISE, sample_weight=np.full((160, 240), weight)) for weight in (1.0, 0.5))
+    assert half.reduced_chi2_ == pytest.approx(whole.reduced_chi2_, rel=1e-3)
+
+
 def test_a_background_that_is_too_high_shows():
     """A stiff model of a bent sky overshoots in places, and leaves more than noise."""
     x = np.linspace(-1, 1, 240)[None, :]

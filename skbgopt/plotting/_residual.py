@@ -64,7 +64,7 @@ class ResidualDisplay:
         check_model(estimator, "object_mask_", cls.__name__)
         prepared = estimator.prepare(X, mask=mask, sample_weight=sample_weight)
         background = panel(estimator.predict(X), estimator.downscale_factor)
-        residuals = np.where(prepared.weights > 0, prepared.values - background, np.nan) / prepared.block_noise
+        residuals = np.where(prepared.weights > 0, prepared.sigmas(background), np.nan)
         objects = estimator.object_mask_
         return cls(residuals, objects=objects if objects.shape == residuals.shape[:2] else None).plot(axes)
 
