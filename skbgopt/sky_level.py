@@ -23,9 +23,13 @@ _LIFT_WITHOUT_STARS = 3.2
 _GUESS, _SCATTER = 0.25, 0.15
 # Standard error in sparse fields, times the root of the number of pixels.
 _SAMPLING = 3.0
+# No field of stars is more skewed (0.9 with 2.5 times the stars of the Milky Way): what is more are objects.
+_MOST_SKEWNESS = 1.0
 # The spline follows low pixels more than high ones, which narrows the distribution below it: what that does to the
-# offset is the square of this times its coefficients for each pixel.
+# offset is the square of this times its coefficients for each pixel,
 _OVERFIT = 15.0
+# but nears one standard deviation with a rate of this in the coefficients for each pixel, on small images.
+_SATURATION = 4.0
 # Fewer pixels of sky tell no skewness.
 _LEAST_PIXELS = 50
 
@@ -80,12 +84,14 @@ def sky_level(residual: np.ndarray, sky: np.ndarray, alpha: float, n_coefficient
         return SkyLevel(np.zeros(n_channels), np.full(n_channels, max(highest, 1.0)), np.zeros(n_channels))
     low, middle, high = np.quantile(residual[sky], [0.1, 0.5, 0.75], axis=0)
     # Of the width above the median over that below it, as those of normal distributions.
-    skewness = np.maximum((high - middle) / ndtri(0.75) - (middle - low) / ndtri(0.9), 0)
+    skewness = np.clip((high - middle) / ndtri(0.75) - (middle - low) / ndtri(0.9), 0, _MOST_SKEWNESS)
     lift = (_LIFT_WITHOUT_STARS if crowded else _LIFT) * skewness
     offset = np.minimum(middle - lift, highest)
     if crowded:
         error, unevenness = _GUESS * lift, _SCATTER * lift
     else:
         error = unevenness = _CROWDING * skewness**2
-    scatter = np.hypot(_SAMPLING / np.sqrt(n_pixels), (_OVERFIT * n_coefficients / n_pixels) ** 2)
+    freedom = n_coefficients / n_pixels
+    overfit = min((_OVERFIT * freedom) ** 2, -np.expm1(-_SATURATION * freedom))
+    scatter = np.hypot(_SAMPLING / np.sqrt(n_pixels), overfit)
     return SkyLevel(offset, np.hypot(error, scatter), unevenness)

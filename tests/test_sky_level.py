@@ -85,6 +85,24 @@ def test_crowded_fields_are_less_sure():
     assert sky_level(starry(5, 1500), part, 5.0, N_COEFFICIENTS, crowded=False).error[0] > 2 * sparse.error[0]
 
 
+@pytest.mark.parametrize("n_coefficients", [10, 64, 1000])
+def test_no_error_is_much_larger_than_the_noise_of_a_pixel(n_coefficients):
+    """However few pixels there are for each coefficient, and whatever objects have left among them."""
+    sky = np.zeros(SHAPE, dtype=bool)
+    sky[:8, :8] = True
+    for light in (1, 1e3):
+        residual = np.random.default_rng(0).exponential(light, (*SHAPE, 1))
+        found = sky_level(residual, sky, 5.0, n_coefficients, crowded=False)
+        assert (found.error < 1.5).all() and (found.unevenness <= 1).all()
+
+
+def test_what_no_star_explains_is_not_taken_off():
+    """Objects that were not masked skew the residuals as much as they like; stars lift them by no more than 1.8."""
+    residual = np.random.default_rng(0).exponential(100, (*SHAPE, 1))
+    found = sky_level(residual, EVERYWHERE, 5.0, N_COEFFICIENTS, crowded=False)
+    assert found.offset == pytest.approx(-ndtri(1 / 12))
+
+
 def test_few_pixels_tell_nothing():
     """Then the background stays, and its error is how far below the sky it may lie."""
     sky = np.zeros(SHAPE, dtype=bool)

@@ -109,6 +109,27 @@ def test_the_standard_error_covers_two_thirds():
     assert 0.5 < np.mean(covered) < 0.85, covered
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (96, 128), (200, 300)])
+def test_the_level_of_a_small_image_is_as_sure_as_it_says(shape):
+    """Of slopes, with the default parameters: it was ten to two hundred times less sure."""
+    ratios = []
+    for seed in range(200, 206):
+        slope = 100 + np.linspace(0, seed - 199, shape[1]) * np.ones(shape)
+        image = slope + np.random.default_rng(seed).standard_normal(shape)
+        model = BackgroundSplineRegressor().fit(image)
+        ratios.append(np.median(model.predict(image) - slope) / model.level_std_[0])
+    assert 0.2 < np.sqrt(np.mean(np.square(ratios))) < 2
+
+
+def test_a_small_nebula_leaves_the_level_alone():
+    """Where it fills the frame its light is no light of faint stars, by which the level was up to 100 sigma too low."""
+    for seed in range(200, 203):
+        frame = make_sky_image("ha", shape=(96, 128), random_state=seed)
+        model = BackgroundSplineRegressor().fit(frame.image)
+        error = np.median(model.predict(frame.image) - frame.background)
+        assert abs(error) < 4 * model.block_noise_[0]
+
+
 def test_the_standard_error_is_larger_where_less_is_seen(colour_frame):
     """In the middle of a masked half it is more than twice that of the other half."""
     mask = np.zeros(colour_frame.image.shape[:2], dtype=bool)
