@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import convolve
 
 from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
 from skbgopt.crowding import is_crowded, reduce_without_stars
@@ -151,3 +152,21 @@ def test_a_search_masks_stars_for_the_settings_that_do():
         prepared = [preparations.prepare(estimator) for estimator in shared]
         assert [each.crowded for each in prepared] == crowded
         assert (prepared[0].values is prepared[1].values) == (kind == "ha")
+
+
+def debayered(image):
+    """The image behind a Bayer filter, each colour interpolated between its pixels."""
+    row, column = np.indices(image.shape[:2]) % 2
+    kernel, found = np.outer([1, 2, 1], [1, 2, 1]), []
+    for c, seen in enumerate([row + column == 0, row + column == 1, row + column == 2]):
+        near = convolve(np.where(seen, image[:, :, c], 0), kernel, mode="mirror")
+        found.append(np.where(seen, image[:, :, c], near / convolve(seen.astype(float), kernel, mode="mirror")))
+    return np.stack(found, axis=2)
+
+
+def test_debayered_pixels_are_crowded_as_others():
+    """Red and blue lie between their neighbours, and had no noise."""
+    frame = make_sky_image("milky_way", shape=(240, 360), random_state=0)
+    prepared = BackgroundSplineRegressor().prepare(debayered(frame.image))
+    assert prepared.crowded
+    np.testing.assert_allclose(prepared.noise, frame.noise, rtol=0.5)
