@@ -163,8 +163,11 @@ def prepare_image(
     curve = MidtonesCurve.from_samples(samples, quantile)
     steps = value_steps(samples)
     noise = _pixel_noise(tiles[::_NOISE_STRIDE], steps)
-    crowded = mask_stars and is_crowded(tiles[::_NOISE_STRIDE], downscale_factor, downscale_func, noise)
-    values, weights, excluded = _reduce(selection, downscale_factor, downscale_func, steps, noise if crowded else None)
+    # The mean of copies (a grey image stored in three channels) is no less noisy than one of them.
+    copies = all(np.array_equal(samples[0], other) for other in samples[1:])
+    apart = noise * np.sqrt(len(noise)) if copies else noise
+    crowded = mask_stars and is_crowded(tiles[::_NOISE_STRIDE], downscale_factor, downscale_func, apart)
+    values, weights, excluded = _reduce(selection, downscale_factor, downscale_func, steps, apart if crowded else None)
     # Where most pixels of most blocks are equal, what the rounding hides is not seen in the differences.
     rounding = _MEDIAN_NOISE * steps / np.sqrt(12) / downscale_factor
     block_noise = np.maximum(sky_noise(values, share=_CALM_SHARE), rounding)

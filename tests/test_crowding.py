@@ -154,6 +154,14 @@ def test_a_search_masks_stars_for_the_settings_that_do():
         assert (prepared[0].values is prepared[1].values) == (kind == "ha")
 
 
+def test_copies_of_a_channel_are_crowded_as_one():
+    """They are no less noisy together."""
+    image = make_sky_image("milky_way", shape=(240, 360), random_state=0).image[:, :, :1]
+    grey, copies = (BackgroundSplineRegressor().prepare(each) for each in (image, np.repeat(image, 3, axis=2)))
+    assert grey.crowded
+    np.testing.assert_allclose(copies.values[:, :, 1], grey.values[:, :, 0], rtol=1e-6)
+
+
 def debayered(image):
     """The image behind a Bayer filter, each colour interpolated between its pixels."""
     row, column = np.indices(image.shape[:2]) % 2
