@@ -29,8 +29,6 @@ _INTERPOLATED, _FAR = 0.2, 3
 # The noise of a reduced pixel is taken from the calmer half of the differences between blocks: in crowded
 # fields the others are stars.
 _CALM_SHARE = 0.3
-# Noise of the median of many pixels over that of their mean.
-_MEDIAN_NOISE = 1.25
 # Pixels reduced at once, to bound the memory of the copy.
 _BAND_PIXELS = 1 << 18
 
@@ -168,9 +166,7 @@ def prepare_image(
     apart = noise * np.sqrt(len(noise)) if copies else noise
     crowded = mask_stars and is_crowded(tiles[::_NOISE_STRIDE], downscale_factor, downscale_func, apart)
     values, weights, excluded = _reduce(selection, downscale_factor, downscale_func, steps, apart if crowded else None)
-    # Where most pixels of most blocks are equal, what the rounding hides is not seen in the differences.
-    rounding = _MEDIAN_NOISE * steps / np.sqrt(12) / downscale_factor
-    block_noise = np.maximum(sky_noise(values, share=_CALM_SHARE), rounding)
+    block_noise = sky_noise(values, share=_CALM_SHARE)
     frame = ImageFrame(height, width)
     y, x = frame.axes(block_centres(height, downscale_factor), block_centres(width, downscale_factor))
     usable = np.isfinite(values) & (weights > 0)
