@@ -122,7 +122,7 @@ def test_the_level_of_a_small_image_is_as_sure_as_it_says(shape):
 
 
 def test_a_small_nebula_leaves_the_level_alone():
-    """Where it fills the frame its light is no light of faint stars, by which the level was up to 100 sigma too low."""
+    """Where it fills the frame its light is no light of faint stars, which pushed the level down by up to 93 sigma."""
     for seed in range(200, 203):
         frame = make_sky_image("ha", shape=(96, 128), random_state=seed)
         model = BackgroundSplineRegressor().fit(frame.image)
