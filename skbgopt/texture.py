@@ -28,7 +28,7 @@ _UNEVEN, _CALMEST = 2.0, 0.05
 # On fewer windows a side the objects that any frame has would fill it.
 _LEAST_WINDOWS = 2
 # A place counts as this power of its roughness.
-_POWER = -3
+_POWER = -4
 
 
 def calm_sky(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray | None:
