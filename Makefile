@@ -39,7 +39,7 @@ lint: $(VENV)/installed
 
 # Two processes, one thread each: torch's threads would wait for each other.
 test-fast: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --cov
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --cov
 
 docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html

@@ -12,7 +12,7 @@ from skbgopt import make_sky_image
 # "ci" is for every run of the tests, "fuzz" for a long search: tests.properties.strategies.examples follows both.
 settings.register_profile(
     "ci",
-    max_examples=25,
+    max_examples=20,
     deadline=None,
     derandomize=os.environ.get("CI") == "true",
     print_blob=True,

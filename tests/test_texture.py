@@ -70,7 +70,7 @@ def test_where_it_is_smooth_it_counts_most():
 
 
 @pytest.mark.filterwarnings("ignore::skbgopt.diagnosis.BackgroundWarning")
-@pytest.mark.parametrize("rows", [120, 240, 320])
+@pytest.mark.parametrize("rows", [120, 240])
 @pytest.mark.parametrize("kind", SKY_KINDS)
 def test_dust_fills_the_frames_of_that_kind_alone(kind, rows):
     """Of small frames nobody can tell."""

@@ -77,19 +77,19 @@ def test_no_more_processes_than_images(lights, monkeypatch, images, wanted, begu
 
 def test_killed_and_resumed_each_output_is_made_once(folder, pixels):
     """Where kill -9 takes the batch alone, its processes end too; what was there is not touched again."""
-    make_lights(folder, pixels, 24)
+    make_lights(folder, pixels, 16)
     batch = spawned(["batch", "lights", "-o", "flat", "--jobs", "2", "--quiet", *FAST])
     wait_for(lambda: has_records(3))
     os.kill(batch, signal.SIGKILL)
     assert end(batch) == -signal.SIGKILL
     wait_for(lambda: not processes_of(batch))
     before = whole_pairs()
-    assert 6 <= len(before) < 48
+    assert 6 <= len(before) < 32
     result = run("batch", "lights", "-o", "flat", "--resume", *FAST)
     assert "0 failed" in result.stdout and "0 skipped" not in result.stdout
     assert before.items() <= whole_pairs().items()
-    assert names("flat") == results_of(*(f"light{n}" for n in range(24)))
-    assert len(report_of("flat")) == 24
+    assert names("flat") == results_of(*(f"light{n}" for n in range(16)))
+    assert len(report_of("flat")) == 16
 
 
 def test_a_warm_start_gives_practically_the_same_backgrounds(folder, pixels):
