@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -45,10 +46,10 @@ _SCALARS = (
 )
 _CURVES = {curve.__name__: curve for curve in (MidtonesCurve, LinearCurve, AsinhCurve)}
 _CURVE_NAMES = ("stretch_", "curve_")
-# What numpy, zipfile and json raise for a damaged or a wrong file.
+# What numpy (which reads the head of an array as Python), zipfile and json raise for a damaged or a wrong file.
 _DAMAGE = (
     ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, RuntimeError, NotImplementedError,
-    zipfile.BadZipFile, zlib.error,
+    SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

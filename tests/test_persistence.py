@@ -235,6 +235,14 @@ def test_every_byte_of_the_directory_matters_or_not(saved, tmp_path):
         np.testing.assert_array_equal(loaded.predict(np.zeros((20, 30, 3))), expected)
 
 
+def test_the_head_of_an_array_that_is_no_python_is_damage(saved, tmp_path):
+    """NumPy reads it as Python, and raises what that raises."""
+    path = tmp_path / "damaged.npz"
+    path.write_bytes(saved[1].replace(b"'shape': (), }", b"'shape': )), }", 1))
+    with pytest.raises(ValueError, match="is not a model"):
+        BackgroundSplineRegressor.load(path)
+
+
 @given(st.data())
 def test_damaged_files_raise_one_kind_of_error(saved, tmp_path_factory, data):
     """A file with a byte changed or its end cut off loads as it was or raises ValueError, nothing else."""
