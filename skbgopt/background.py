@@ -44,7 +44,8 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         Where the control points stand (begin, for ``solver="adam"``).
     smoothing : float or "auto", default="auto"
         Price of bending, 1e-7 (almost free) to 10 (almost a polynomial). "auto" tries seven on held-out blocks and
-        takes the best; one that bends more easily has to be better for it. Only for ``solver="mm"``.
+        takes the best; one that bends more easily has to be better for it. Where dust is found to fill the frame it is
+        0.01. Only for ``solver="mm"``.
     quantile : float in (0, 1], default=0.99
         Of the stretch: what of each channel's values becomes 1. Lower is a stronger stretch. It must not clip
         the brightest part of the gradient. With ``loss_scale="noise"`` it matters for the thresholds only.
@@ -101,7 +102,8 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     smoothing_ : float
         The smoothing used; 0 for ``solver="adam"``.
     smoothing_path_ : SmoothingPath or None
-        Scores of the smoothings tried by "auto"; None of another smoothing, and of a model loaded from a file.
+        Scores of the smoothings tried by "auto"; None of another smoothing, where dust fills the frame, and of a model
+        loaded from a file.
     stretch_ : MidtonesCurve
         Pedestal, scale and midtones balance of each channel.
     curve_ : LinearCurve, AsinhCurve or MidtonesCurve

@@ -189,11 +189,11 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
     if isinstance(curve, LinearCurve):
         solver = solver.for_background(basis) if prepared.units is None else _as_known(solver, prepared.units)
     stages = solver.stages(basis)
-    if settings.smoothing == "auto":
+    path, smoothing = None, solver.settings.smoothing
+    if isinstance(smoothing, str):
         path, solution = solver.solve_at_best(stages)
         smoothing = path.choice
     else:
-        path, smoothing = None, settings.smoothing
         solution = solver.solve(stages, smoothing)
     solution = solver.without_skirts(solution)
     return _judged(solver, solution, solver.finish(solution), smoothing, path)

@@ -79,7 +79,7 @@ class BackgroundLoss:
     rounding : float
         |r| is rounded off to a parabola within this share of eps. Each pixel is a cusp of the loss; wider ones leave
         the solver fewer places to rest at by chance, and cost at most half the share of eps.
-    envelope: bool
+    envelope : bool
         Whether the overshoot stands beside the logarithm.
     """
 

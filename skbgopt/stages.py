@@ -38,8 +38,8 @@ _CHOICE_PIXELS = 5000
 _MOVING_PIXELS_PER_POINT = 50
 # Times that objects are masked and the sky fitted again.
 _OBJECT_PASSES = 3
-# Where dust fills the frame, held-out dust tells little of a smoothing: these do least harm (docs/method.md).
-_SMOOTHINGS_IN_DUST = (1e-2,)
+# "auto" where dust fills the frame, of which held-out blocks choose none that is better (docs/method.md).
+_SMOOTHING_IN_DUST = 1e-2
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,12 @@ class StagedFit:
     def in_dust(self, calm: np.ndarray) -> StagedFit:
         """Return the fit of a lower envelope, to which pixels count by a map (`calm_sky`)."""
         weights = self.prepared.weights * calm[:, :, None].astype(self.prepared.weights.dtype)
-        prepared = replace(self.prepared, weights=weights)
+        prepared, settings = replace(self.prepared, weights=weights), self.settings
+        if settings.smoothing == "auto":
+            settings = replace(settings, smoothing=_SMOOTHING_IN_DUST)
         return replace(
             self, prepared=prepared, pixels=grid_pixels(prepared, self.curve), calm=calm, solutions={},
-            loss=replace(self.loss, envelope=True), settings=replace(self.settings, smoothings=_SMOOTHINGS_IN_DUST),
+            loss=replace(self.loss, envelope=True), settings=settings,
         )  # fmt: skip
 
     def _first(self, basis: SplineBasis) -> tuple[StagedSolution, np.ndarray]:

@@ -254,7 +254,7 @@ def test_the_smoothing_path_marks_the_choice(model):
     assert any(line.get_xdata() == [model.smoothing_] for line in display.ax_.lines if len(line.get_xdata()) == 1)
     image = make_sky_image("oiii", shape=(64, 96), random_state=0).image
     fixed = quick(downscale_factor=4).fit(image)
-    with pytest.raises(ValueError, match=r"smoothing='auto' tried .* or loaded from a file, which keeps no path"):
+    with pytest.raises(ValueError, match=r"smoothing='auto' tried .* loaded from a file, which keeps no path"):
         SmoothingPathDisplay.from_estimator(fixed)
 
 

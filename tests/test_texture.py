@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
 from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
+from skbgopt.cli._report import modeling
 from skbgopt.datasets import SKY_KINDS
 from skbgopt.model_selection._held_out import Preparations
 from skbgopt.texture import calm_sky, roughness
@@ -70,6 +71,15 @@ def test_where_it_is_smooth_it_counts_most():
 
 
 @pytest.mark.filterwarnings("ignore::skbgopt.diagnosis.BackgroundWarning")
+@pytest.mark.parametrize(("kind", "rows", "seed"), [("landscape", 120, 3), ("milky_way", 400, 2)])
+def test_hills_of_small_frames_and_crowds_of_stars_are_no_dust(kind, rows, seed):
+    """Though they are as rough and as uneven."""
+    frame = make_sky_image(kind, shape=(rows, rows * 3 // 2), random_state=seed)
+    model = BackgroundSplineRegressor(smoothing=1e-3).fit(frame.image, mask=frame.mask)
+    assert model._units.calm is None
+
+
+@pytest.mark.filterwarnings("ignore::skbgopt.diagnosis.BackgroundWarning")
 @pytest.mark.parametrize("rows", [120, 240])
 @pytest.mark.parametrize("kind", SKY_KINDS)
 def test_dust_fills_the_frames_of_that_kind_alone(kind, rows):
@@ -92,7 +102,11 @@ def test_less_of_a_gradient_is_left_among_dust():
 def test_among_dust_the_smoothing_is_no_choice():
     """One that is set is kept; "auto" is a stiff one."""
     image = make_sky_image("dust", shape=(320, 480), random_state=0).image
-    assert [BackgroundSplineRegressor(smoothing=each).fit(image).smoothing_ for each in (1e-4, "auto")] == [1e-4, 1e-2]
+    models = [BackgroundSplineRegressor(smoothing=each).fit(image) for each in (1e-4, "auto")]
+    assert [model.smoothing_ for model in models] == [1e-4, 1e-2]
+    assert [model.smoothing_path_ for model in models] == [None, None]
+    assert "Smoothing: 0.01 (as dust fills the frame)" in modeling(models[1], 1.0)
+    assert "Smoothing: 0.0001" in modeling(models[0], 1.0)
 
 
 def test_trials_know_where_the_sky_is_calm():

@@ -95,6 +95,8 @@ def modeling(estimator: BackgroundSplineRegressor, seconds: float, *, verbose: b
             below = path.score[path.best] - path.score
             for tried in zip(path.smoothing, path.score, below, path.standard_error, strict=True) if verbose else ():
                 yield "Smoothing {:.3g} - score: {:.4f}, {:.4f} +- {:.4f} below the best".format(*tried)
+        elif estimator.smoothing == "auto":
+            chosen = " (as dust fills the frame)"
         yield f"Smoothing: {estimator.smoothing_:.3g}{chosen}"
         yield f"Steps: {estimator.n_iter_}"
     yield f"Done in {seconds:.2f} seconds"

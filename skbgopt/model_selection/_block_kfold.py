@@ -75,8 +75,8 @@ class ImageBlockKFold:
             The image, reduced or not; only its shape matters, and the mask that it brings.
         mask : array-like of bool, shape (height, width), optional
             True = excluded: in no map.
-        groups : never
-            Searches of scikit-learn give it, which take folds of samples.
+        groups
+            Refused. Searches of scikit-learn give it, which take folds of samples.
 
         Yields
         ------

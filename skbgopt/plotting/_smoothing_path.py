@@ -49,14 +49,15 @@ class SmoothingPathDisplay:
         Raises
         ------
         ValueError
-            If the estimator chose nothing, or was loaded from a file.
+            If the estimator chose nothing, as where dust fills the frame, or was loaded from a file.
         """
         check_model(estimator, "smoothing_path_", cls.__name__)
         path = estimator.smoothing_path_
         if path is None:
             raise ValueError(
-                f"{cls.__name__} shows what smoothing='auto' tried with solver='mm', but this estimator was fitted "
-                "with another smoothing or solver, or loaded from a file, which keeps no path: fit it with those."
+                f"{cls.__name__} shows what smoothing='auto' tried with solver='mm', but this estimator tried nothing "
+                "(it has another smoothing or solver, or dust fills the frame) or was loaded from a file, which keeps "
+                "no path: fit it with those to another image."
             )
         return cls(path.smoothing, path.score, path.standard_error, path.best).plot(ax)
 
