@@ -156,6 +156,8 @@ def prepare_image(
         Leave the stars of a crowded field out of the blocks.
     """
     height, width = selection.shape
+    # A block that holds the whole image is the largest there is.
+    downscale_factor = min(downscale_factor, max(height, width))
     tiles = sample_tiles(selection)
     samples = tile_samples(tiles)
     curve = MidtonesCurve.from_samples(samples, quantile)

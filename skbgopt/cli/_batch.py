@@ -25,7 +25,7 @@ from skbgopt.cli._remove import job_of
 
 if TYPE_CHECKING:
     from skbgopt.cli._frames import Task
-    from skbgopt.cli._run import Job
+    from skbgopt.cli._job import Job
 
 _INPUTS = """INPUTS are files, directories, patterns such as 'night?/**/*.fits', and @list.txt with any of these, one
 a line. An image that fails does not stop the others. The report has a line of JSON for each image: input, outputs,

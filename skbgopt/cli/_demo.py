@@ -48,7 +48,8 @@ def demo(image: Path | None, output_dir: Path, overwrite: bool, quiet: bool, ver
     check_targets([*frames, picture], [image] if image else [], overwrite=overwrite)
 
     def remove(path: Path) -> Removal:
-        from skbgopt.cli._run import Job, run_removal
+        from skbgopt.cli._job import Job
+        from skbgopt.cli._run import run_removal
 
         say(f"\nskbgopt remove {path} {output_dir}")
         return run_removal(Job(path, output_dir, overwrite=overwrite, verbose=verbose), say)

@@ -21,8 +21,9 @@ from tqdm import tqdm
 from skbgopt.background import BackgroundSplineRegressor
 from skbgopt.cli._errors import one_line, sentence
 from skbgopt.cli._inputs import open_input, stamps_of
+from skbgopt.cli._job import KEY_CARD, Job
 from skbgopt.cli._ledger import Record
-from skbgopt.cli._run import KEY_CARD, Job, Removal, run_removal
+from skbgopt.cli._run import Removal, run_removal
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 # The last fit of this process, by the prefix of its batch: what --warm-start begins with.

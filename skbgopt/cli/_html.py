@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from skbgopt.cli._inputs import InputFrame
-    from skbgopt.cli._run import Job, Removal
+    from skbgopt.cli._job import Job
+    from skbgopt.cli._run import Removal
     from skbgopt.io import StoredImage
     from skbgopt.preparation import PreparedImage
 

@@ -14,8 +14,10 @@ from skbgopt._validation import work_dtype
 from skbgopt.cli._mosaic import check_mosaic, join_mosaic, split_mosaic
 from skbgopt.io import ImageMetadata, StoredImage, open_image
 
-# Resident memory of the program with its libraries and of a fit, at the largest.
+# Resident memory of the program with its libraries and of a fit to blocks of 8 x 8, at the largest.
 _PROGRAM = 550 * 2**20
+# Bytes that a fit holds for each block, and for each channel of one besides.
+_BLOCK, _BLOCK_CHANNEL = 150, 110
 # Figures of a page.
 _PAGE = 200 * 2**20
 # The report's medians look at the floats of one channel at a time, and copy them.
@@ -96,10 +98,11 @@ def check_memory(
     in_bands: bool,
     compress: bool,
     page: bool = False,
+    block: int | None = None,
 ) -> None:
     """Refuse an image that needs more memory than `limit` bytes, before any of it is read.
 
-    A page of it shows the image as a whole.
+    A page of it shows the image as a whole. A fit is to blocks of so many pixels on a side.
 
     Raises
     ------
@@ -111,6 +114,9 @@ def check_memory(
     pixels = math.prod(source.shape) * result_dtype(source).itemsize
     n_channels = source.shape[2] if len(source.shape) == 3 else 1
     held = _CHANNELS_COPIED * pixels / n_channels
+    if block is not None:
+        n_blocks = math.ceil(source.shape[0] / block) * math.ceil(source.shape[1] / block)
+        held = max(held, n_blocks * (_BLOCK + _BLOCK_CHANNEL * n_channels))
     if page or not in_bands:
         results = (_COMPRESSED_HELD if compress else _RESULTS_HELD) * pixels
         held = max(_INPUTS_HELD * source.nbytes, source.nbytes + pixels + held, results)

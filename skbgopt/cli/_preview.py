@@ -8,8 +8,9 @@ from skbgopt.cli import _report as report
 from skbgopt.cli._hints import warn_if_little_is_used
 from skbgopt.cli._html import Page
 from skbgopt.cli._inputs import check_memory, make_frame, open_input
+from skbgopt.cli._job import Job
 from skbgopt.cli._outputs import all_or_none, check_targets
-from skbgopt.cli._run import Job, prepare_frame
+from skbgopt.cli._run import prepare_frame
 from skbgopt.plotting import StretchDisplay
 
 

@@ -19,7 +19,7 @@ from skbgopt.cli._options import estimator_parameters, files_beside, removal_opt
 
 if TYPE_CHECKING:
     from skbgopt.cli._html import Page
-    from skbgopt.cli._run import Job
+    from skbgopt.cli._job import Job
 
 _EPILOG = f"""Writes NAME_bgSubtracted and NAME_bgModel in the input's format, with its metadata. A flag given twice:
 the last counts.
@@ -68,7 +68,7 @@ def _page(ctx: click.Context, path: Path) -> Page:
 
 def job_of(ctx: click.Context, **changes: Any) -> Job:
     """Return what a command's options ask for, but for the changes."""
-    from skbgopt.cli._run import Job
+    from skbgopt.cli._job import Job
 
     given = {field.name: ctx.params[field.name] for field in fields(Job) if field.name in ctx.params}
     return Job(**{**given, "parameters": estimator_parameters(ctx), "beside": files_beside(ctx), **changes})

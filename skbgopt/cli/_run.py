@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skbgopt import __version__
 from skbgopt._device import resolve_device
 from skbgopt.background import BackgroundSplineRegressor
 from skbgopt.cli import _report as report
@@ -24,11 +22,10 @@ from skbgopt.cli._inputs import (
     make_frame,
     open_input,
     result_dtype,
-    size_text,
     stamps_of,
 )
-from skbgopt.cli._options import DEFAULTS
-from skbgopt.cli._outputs import all_or_none, check_is_no_file_name, check_targets, output_suffix, split_suffix
+from skbgopt.cli._job import Job, result_cards, result_history
+from skbgopt.cli._outputs import all_or_none, check_is_no_file_name, check_targets
 from skbgopt.io import ImageMetadata, StoredImage, read_image, write_image
 from skbgopt.io._integers import to_integers
 from skbgopt.io._layout import writable_pixels
@@ -40,91 +37,7 @@ if TYPE_CHECKING:
     from skbgopt.preparation import PreparedImage
 
 _ROLES = ("subtracted", "model")
-RESULT_NAMES = ("bgSubtracted", "bgModel")
 _FITTED_FIGURES = ("level_std", "reduced_chi2", "overshoot_fraction")
-# The card that holds a job's key.
-KEY_CARD = "BGKEY"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a call of ``skbgopt remove`` asks for; the fields are its options."""
-
-    input_path: Path
-    output_dir: Path
-    parameters: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
-    mask: Path | None = None
-    hdu: int | str | None = None
-    file_format: str | None = None
-    compress: bool = False
-    overwrite: bool = False
-    save_model: Path | None = None
-    batch_size: int = 1
-    max_memory: int | None = None
-    output_dtype: str = "float"
-    output_scale: float = 1.0
-    pedestal: float = 0.0
-    shows_progress: bool = False
-    verbose: bool = False
-    # Applied instead of a fit; `parameters` are then its own.
-    model: BackgroundSplineRegressor | None = None
-    # Fitted again, with what it may keep of the image before.
-    start: BackgroundSplineRegressor | None = None
-    # Says of the outputs what they are made of.
-    key: str | None = None
-    # Of files that have been looked at before the work on them begins.
-    stamps: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    # Read as well: settings, lists, a model, a storage.
-    beside: list[Path] = field(default_factory=list)
-    # Of the directories in which outputs are made.
-    prefix: str = ".skbgopt-"
-
-    @property
-    def sources(self) -> list[Path]:
-        """The files read."""
-        return [self.input_path] if self.mask is None else [self.input_path, self.mask]
-
-    def arguments(self) -> dict[str, Any]:
-        """Return what the report lists."""
-        return {
-            "input_file": self.input_path,
-            "output_path": self.output_dir,
-            "format": self.file_format or "the input's",
-            "compress": self.compress,
-            "mask": self.mask,
-            "output_dtype": self.output_dtype,
-            "max_memory": "none" if self.max_memory is None else size_text(self.max_memory),
-            **self.parameters,
-            "batch_size": f"{self.batch_size} (no effect)",
-        }
-
-    def targets(self, source: StoredImage) -> list[Path]:
-        """Return the paths of the results: subtracted image, model."""
-        suffix = output_suffix(self.input_path, source.metadata.format, self.file_format)
-        return [self.output(name, suffix) for name in RESULT_NAMES]
-
-    def estimator(self) -> BackgroundSplineRegressor:
-        """Return the model to be applied, or one to be fitted.
-
-        Raises
-        ------
-        ValueError
-            If a parameter is out of range; before anything is read.
-        """
-        ready = self.model or self.start
-        if ready is not None:
-            return copy(ready)
-        estimator = BackgroundSplineRegressor(**self.parameters, verbose=int(self.shows_progress))
-        estimator._validate_params()
-        low, high = estimator.threshold_min, estimator.threshold_max
-        if not low < high:
-            raise ValueError(f"--threshold-min must be below --threshold-max. Got {low} and {high} instead.")
-        resolve_device(estimator.device)
-        return estimator
-
-    def output(self, role: str, suffix: str) -> Path:
-        """Return the path of an output."""
-        return self.output_dir / f"{split_suffix(self.input_path)[0]}_{role}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -179,7 +92,9 @@ def run_removal(job: Job, say: report.Say, page: Page | None = None) -> Removal:
     _check_outputs(job, source, targets, [*models, *pages])
     in_bands = _works_in_bands(job, source, targets)
     compress = job.compress or job.output_dtype != "float"
-    check_memory(source, mask, job.max_memory, in_bands=in_bands, compress=compress, page=page is not None)
+    check_memory(
+        source, mask, job.max_memory, in_bands=in_bands, compress=compress, page=page is not None, block=job.block
+    )
     with all_or_none([*targets, *models, *pages], job.prefix, overwrite=job.overwrite) as staged:
         pairs = [(target, staged[target]) for target in targets]
         figures = _remove(job, source, mask, estimator, pairs, say, in_bands)
@@ -205,7 +120,7 @@ def read_frame(job: Job) -> InputFrame:
     """Return the image of a job with its weights."""
     source = open_input(job.input_path, job.hdu)
     mask = None if job.mask is None else open_input(job.mask)
-    check_memory(source, mask, job.max_memory, in_bands=False, compress=False)
+    check_memory(source, mask, job.max_memory, in_bands=False, compress=False, block=job.block)
     return make_frame(*source.read(), mask)
 
 
@@ -263,7 +178,7 @@ def _remove(
         del frame
         say(report.heading("Saving output files"))
         for output, role in ((corrected, _ROLES[0]), (background, _ROLES[1])):
-            output.cards = _cards(job, estimator, role)
+            output.cards = result_cards(job, estimator, role)
     return Figures(gradient, noise, excluded, **found)
 
 
@@ -273,7 +188,7 @@ def _output(
 ) -> Iterator[NewImage]:
     """Make an image that is filled in the block; say when it is written after it."""
     what = f"background removed ({job.parameters['correction']})" if role == "subtracted" else "background model"
-    clipped, history = 0.0, _history(job, what)
+    clipped, history = 0.0, result_history(job, what)
     if job.output_dtype != "float":
         output = NewImage(np.zeros(source.shape, result_dtype(source)))
         yield output
@@ -281,7 +196,7 @@ def _output(
         clipped = _write_integers(job, output, staged, metadata, history, say)
     else:
         # As many cards as there will be.
-        cards = _cards(job, BackgroundSplineRegressor(**job.parameters), role)
+        cards = result_cards(job, BackgroundSplineRegressor(**job.parameters), role)
         dtype, compress = result_dtype(source), job.compress
         with create_image(
             staged, source.shape, dtype, metadata, compress=compress, history=history, cards=cards
@@ -367,34 +282,3 @@ def _evaluate(
     for line in report.full_size(statistics, channel_statistics(corrected), perf_counter() - start):
         say(line)
     return statistics[2] - statistics[0]
-
-
-def _history(job: Job, role: str) -> list[str]:
-    settings = ", ".join(f"{name}={value}" for name, value in job.parameters.items())
-    mask = "none" if job.mask is None else job.mask.name
-    return [
-        f"skbgopt {__version__}: {role}",
-        f"skbgopt input: {job.input_path.name}, mask: {mask}",
-        f"skbgopt parameters: {settings}",
-    ]
-
-
-def _cards(job: Job, estimator: BackgroundSplineRegressor, role: str) -> dict[str, tuple[Any, str]]:
-    """Return the cards of a result; before the fit those that it finds are empty."""
-    found = {name: getattr(estimator, name, None) for name in ("order_", "degree_", "smoothing_", "loss_")}
-    return {
-        "BGSOFT": (f"skbgopt {__version__}", "sky background by"),
-        "BGROLE": (role, "what this file holds"),
-        "BGN": (estimator.n_control_points, "control points of the spline"),
-        "BGORDER": (found["order_"], "order of the kernel"),
-        "BGDEGREE": (found["degree_"], "degree of the polynomial"),
-        "BGSMOOTH": (found["smoothing_"], "smoothing used"),
-        "BGALPHA": (estimator.alpha, "price of overshoot"),
-        "BGQUANT": (estimator.quantile, "quantile of the stretch"),
-        "BGEPS": (estimator.loss_scale, "loss scale"),
-        "BGSOLVER": (estimator.solver, "solver"),
-        "BGLOSS": (found["loss_"], "loss reached"),
-        "BGCORR": (estimator.correction, "subtract or divide"),
-        "BGLEVEL": (estimator.level, "what the sky level became"),
-        **({} if job.key is None else {KEY_CARD: (job.key, "hash of input and settings")}),
-    }

@@ -17,8 +17,9 @@ from typing import Any
 from skbgopt import __version__
 from skbgopt.cli import _report as report
 from skbgopt.cli._inputs import InputFrame
+from skbgopt.cli._job import Job
 from skbgopt.cli._outputs import all_or_none, check_targets
-from skbgopt.cli._run import Job, read_frame
+from skbgopt.cli._run import read_frame
 from skbgopt.model_selection import BackgroundSearchCV
 from skbgopt.model_selection._space import as_distributions
 from skbgopt.model_selection._study import finished_trials

@@ -47,6 +47,12 @@ def test_help_imports_nothing_heavy(arguments):
     assert "HEAVY []" in done.stdout
 
 
+def test_the_module_is_the_command():
+    """``python -m skbgopt`` does what ``skbgopt`` does, where the scripts are not on the path."""
+    done = subprocess.run([sys.executable, "-m", "skbgopt", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == run("--version").stdout == f"skbgopt, version {__version__}\n"
+
+
 def test_help_takes_less_than_half_a_second():
     """The fastest of five calls, so that a busy machine does not count."""
 

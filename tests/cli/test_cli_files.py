@@ -83,13 +83,14 @@ def test_max_memory_that_suffices_changes_nothing(galaxy, size):
 
 
 def test_max_memory_is_checked_before_pixels_are_read(folder, monkeypatch):
-    """A large image that is not there in full needs more than allowed; in bands less than in memory."""
+    """A large image that is not there in full needs more than allowed: less in bands, most to fit every pixel."""
     header = fits.PrimaryHDU(np.broadcast_to(np.float32(0), (3, 10_000, 10_000))).header.tostring().encode()
     with open("large.fits", "wb") as file:
         file.write(header)
         file.truncate(len(header) + 12 * 10**8 + 2880)
-    for options, needed in ((["--max-memory", "1.5GB"], "1.8 GB"), (["--max-memory", "2GB", "-c"], "6.6 GB")):
-        result = run("remove", "large.fits", "out", *options, code=2)
+    cases = {"1.8 GB": ["1.5GB"], "6.6 GB": ["2GB", "-c"], "48.6 GB": ["2GB", "-dx", "1"]}
+    for needed, options in cases.items():
+        result = run("remove", "large.fits", "out", "--max-memory", *options, code=2)
         assert f"large.fits needs {needed} of memory, --max-memory allows" in result.stderr
     assert names(".") == ["large.fits"]
 
