@@ -27,6 +27,8 @@ _MOST_CLIPPED = 0.01
 _END_OF_STRETCH = 0.98
 # where more than this share of the control points have no usable pixel within half their distance,
 _MOST_BLIND_POINTS = 0.25
+# where all that was fitted lies within less than this share of what was given,
+_LEAST_SPAN = 0.25
 # where the model leaves the data's range by more standard deviations, and by more of its own range,
 _MOST_BEYOND_SIGMAS, _MOST_BEYOND_RANGE = 10.0, 0.25
 # and where the last tenth of the steps that were allowed still gained more than this share of it all.
@@ -95,6 +97,7 @@ def diagnose(
         _too_little_sky(prepared, fitted),
         _clipped(prepared, fitted, thresholds),
         _blind_points(prepared, fitted),
+        _extrapolated(prepared),
         _beyond_the_data(prepared, fitted),
         _not_converged(fitted, settings),
     )
@@ -159,6 +162,20 @@ def _blind_points(prepared: PreparedImage, fitted: FittedBackground) -> Warning 
         return None
     return BackgroundWarning(
         f"{n_blind} of {len(y)} control points lie where all pixels are excluded, and the background is a guess there: "
+        "exclude less, or crop the image."
+    )
+
+
+def _extrapolated(prepared: PreparedImage) -> Warning | None:
+    usable = prepared.usable
+    rows, columns = (np.flatnonzero(usable.any(axis=axis)) for axis in (1, 0))
+    # Where an image is empty no background is asked for.
+    given = 1 - prepared.excluded["missing"] / (prepared.frame.height * prepared.frame.width)
+    span = float(np.ptp(rows) + 1) * float(np.ptp(columns) + 1) / usable.size / given
+    if span >= _LEAST_SPAN:
+        return None
+    return BackgroundWarning(
+        f"All that was fitted lies within {_percent(span)} of the image, and the background is a guess elsewhere: "
         "exclude less, or crop the image."
     )
 

@@ -62,6 +62,8 @@ def test_ordinary_frames_raise_no_doubt(kind):
 
 HALF = np.zeros((160, 240), dtype=bool)
 HALF[:, 60:180] = True
+CORNER = np.zeros((160, 240), dtype=bool)
+CORNER[:64, :120] = True
 # Bright texture from block to block, of which a fifth is dark sky.
 PATCHES = np.kron(np.where(np.random.default_rng(1).random((20, 30)) < 0.1, 0.0, 400.0), np.ones((8, 8)))
 
@@ -73,6 +75,7 @@ PATCHES = np.kron(np.where(np.random.default_rng(1).random((20, 30)) < 0.1, 0.0,
         ({"threshold_max": 0.3}, LINEAR + NOISE, None, "The background itself is outside the thresholds in"),
         ({"threshold_min": 0.2}, LINEAR + NOISE, None, "set threshold_min lower, or threshold_max higher"),
         ({"n_control_points": 64, "smoothing": 10.0}, LINEAR + NOISE, HALF, "control points lie where all pixels are"),
+        ({"smoothing": 10.0}, LINEAR + NOISE, ~CORNER, "All that was fitted lies within 20 % of the image"),
         ({"threshold_max": 0.1}, LINEAR + PATCHES + NOISE, None, "of the image was taken for sky"),
     ],
 )
@@ -81,6 +84,12 @@ def test_what_looks_wrong_is_said_with_the_way_out(parameters, image, mask, word
     found = doubts(quick(**parameters), image, mask=mask)
     assert any(words in sentence for sentence in found), found
     assert all(": " in sentence and sentence.endswith(".") for sentence in found)
+
+
+def test_a_small_frame_on_an_empty_canvas_is_no_guess():
+    """Where an image is empty no background is asked for."""
+    found = doubts(quick(smoothing=10.0), np.where(CORNER, LINEAR + NOISE, np.nan))
+    assert not any("is a guess" in sentence for sentence in found), found
 
 
 def test_a_background_out_of_range_is_said():

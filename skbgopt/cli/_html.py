@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ from skbgopt import (
 )
 from skbgopt._device import resolve_device
 from skbgopt.cli._report import environment
-from skbgopt.plotting import channel_names, encode_picture
+from skbgopt.plotting import channel_names, encode_figure, encode_picture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,8 +184,7 @@ def _warnings(warnings: Iterable[str]) -> str:
 
 def _slider(before: np.ndarray, after: np.ndarray) -> str:
     height, width = before.shape[:2]
-    # Noise hardly compresses without loss: JPEG takes a fifth of the bytes.
-    before_url, after_url = (_data_url(encode_picture(colours, "jpeg"), "jpeg") for colours in (before, after))
+    before_url, after_url = (_data_url(encode_picture(colours)) for colours in (before, after))
     return (
         f'<figure class="slider" style="--aspect: {width / height:.4f}">'
         f'<img src="{after_url}" alt="The image without its background">'
@@ -199,17 +197,15 @@ def _slider(before: np.ndarray, after: np.ndarray) -> str:
 
 
 def _figure(title: str, display: Any) -> str:
-    file = BytesIO()
-    display.figure_.savefig(file, format="png", dpi=_DPI)
-    url = _data_url(file.getvalue(), "png")
+    url = _data_url(encode_figure(display.figure_, _DPI))
     return (
         f'<h2>{escape(title)}</h2><figure><img src="{url}" alt="{escape(title)}">'
         f"<figcaption>{escape(_CAPTIONS[title])}</figcaption></figure>"
     )
 
 
-def _data_url(content: bytes, file_format: str) -> str:
-    return f"data:image/{file_format};base64,{base64.b64encode(content).decode('ascii')}"
+def _data_url(content: bytes) -> str:
+    return f"data:image/webp;base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _table(title: str, rows: Iterable[tuple[object, ...]], head: Sequence[str] = ()) -> str:

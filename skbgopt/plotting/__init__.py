@@ -2,7 +2,7 @@
 
 from ._background import BackgroundDisplay
 from ._control_points import ControlPointsDisplay
-from ._drawing import encode_picture
+from ._drawing import encode_figure, encode_picture
 from ._loss_curve import LossCurveDisplay
 from ._panels import channel_names
 from ._residual import ResidualDisplay
@@ -21,5 +21,6 @@ __all__ = [
     "StretchDisplay",
     "UncertaintyDisplay",
     "channel_names",
+    "encode_figure",
     "encode_picture",
 ]

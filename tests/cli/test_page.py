@@ -56,7 +56,7 @@ class Page(HTMLParser):
         found = {}
         for tag, attributes in self.elements:
             if tag == "img":
-                kind, data = re.fullmatch(r"data:image/(png|jpeg);base64,(\S+)", attributes["src"]).groups()
+                kind, data = re.fullmatch(r"data:image/(webp);base64,(\S+)", attributes["src"]).groups()
                 found[attributes["alt"]] = imread(BytesIO(base64.b64decode(data)), format=kind)
         return found
 
