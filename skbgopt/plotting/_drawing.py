@@ -24,7 +24,7 @@ CHANNEL_COLOURS = ("tab:red", "tab:green", "tab:blue", "tab:purple", "tab:orange
 MASKED, OBJECTS = ("////", "masked"), (None, "taken for objects")
 _MASK_COLOUR = "#ffb000"
 _TINT = 0.15
-# Noise hardly compresses without loss: this takes a tenth of a PNG's bytes, and letters stay sharp.
+# Noise hardly compresses without loss: this takes a fifth of a PNG's bytes, and letters stay sharp.
 _WEBP = {"quality": 90}
 # Least distance between ticks, as a share of a colour bar.
 _TICK_DISTANCE = 0.07
