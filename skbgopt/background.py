@@ -120,7 +120,8 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     background_level_ : ndarray of shape (n_channels,)
         Median of the background over the usable pixels.
     excluded_ : dict of str to int
-        Pixels that each reason excluded; a pixel counts for each of its reasons. "stars" is one in crowded fields.
+        Pixels that each reason excluded; a pixel counts for each of its reasons. "stars" is one in crowded fields, and
+        "dark border" where fewer frames of a stack overlap.
     object_mask_ : ndarray of bool
         Reduced pixels that were taken for extended objects.
     reduced_chi2_ : ndarray of shape (n_channels,)
@@ -278,7 +279,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
             quantile=self.quantile,
             downscale_factor=self.downscale_factor,
             downscale_func=self.downscale_func,
-            mask_stars=self._fit_settings().masks_objects,
+            sky_only=self._fit_settings().masks_objects,
         )
         return prepared.within_thresholds(self.threshold_min, self.threshold_max)
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._threads import thread_map
+from .borders import dark_border
 from .crowding import is_crowded, reduce_without_stars
 from .frame import ImageFrame
 from .masks import PixelSelection
@@ -31,6 +32,9 @@ _INTERPOLATED, _FAR = 0.2, 3
 _CALM_SHARE = 0.3
 # Pixels reduced at once, to bound the memory of the copy.
 _BAND_PIXELS = 1 << 18
+# Reasons for which what the user gave is no sky.
+_STARS, _BORDER = "stars", "dark border"
+_NO_SKY = frozenset({_STARS, _BORDER})
 
 
 class FitUnits(NamedTuple):
@@ -93,7 +97,12 @@ class PreparedImage:
     @property
     def crowded(self) -> bool:
         """Whether the stars of a crowded field were left out."""
-        return "stars" in self.excluded
+        return _STARS in self.excluded
+
+    @property
+    def sky_only(self) -> bool:
+        """Whether anything was left out that is no sky."""
+        return not _NO_SKY.isdisjoint(self.excluded)
 
     @property
     def stretched(self) -> np.ndarray:
@@ -123,10 +132,19 @@ class PreparedImage:
             )
         stretched = self.stretched
         outside = np.asarray((((stretched < low) | (stretched > high)) & (self.weights > 0)).any(axis=2))
-        weights = np.where(outside[:, :, None], 0, self.weights)
-        block_pixels = self.frame.height * self.frame.width / outside.size
-        excluded = {**self.excluded, "outside the thresholds": round(float(outside.sum() * block_pixels))}
-        return replace(self, weights=weights, excluded=excluded)
+        return self._without(outside, "outside the thresholds")
+
+    def without_border(self) -> PreparedImage:
+        """Return the same without a dark border, or itself where there is none (`skbgopt.borders`)."""
+        border = dark_border((self.values / self.block_noise).mean(axis=2), self.usable)
+        return self._without(border, _BORDER) if border.any() else self
+
+    def _without(self, blocks: np.ndarray, reason: str) -> PreparedImage:
+        weights = np.where(blocks[:, :, None], 0, self.weights)
+        block_pixels = self.frame.height * self.frame.width / blocks.size
+        return replace(
+            self, weights=weights, excluded={**self.excluded, reason: round(float(blocks.sum() * block_pixels))}
+        )
 
     def every(self, rows: int, columns: int) -> PreparedImage:
         """Return the same with every so many-th row and column of blocks alone."""
@@ -141,7 +159,7 @@ class PreparedImage:
 
 
 def prepare_image(
-    selection: PixelSelection, *, quantile: float, downscale_factor: int, downscale_func: str, mask_stars: bool
+    selection: PixelSelection, *, quantile: float, downscale_factor: int, downscale_func: str, sky_only: bool
 ) -> PreparedImage:
     """Measure and reduce an image.
 
@@ -152,8 +170,8 @@ def prepare_image(
         Of the stretch.
     downscale_factor : int
     downscale_func : {"median", "mean"}
-    mask_stars : bool
-        Leave the stars of a crowded field out of the blocks.
+    sky_only : bool
+        Leave out the stars of a crowded field, and a dark border.
     """
     height, width = selection.shape
     # A block that holds the whole image is the largest there is.
@@ -166,13 +184,13 @@ def prepare_image(
     # The mean of copies (a grey image stored in three channels) is no less noisy than one of them.
     copies = all(np.array_equal(samples[0], other) for other in samples[1:])
     apart = noise * np.sqrt(len(noise)) if copies else noise
-    crowded = mask_stars and is_crowded(tiles[::_NOISE_STRIDE], downscale_factor, downscale_func, apart)
+    crowded = sky_only and is_crowded(tiles[::_NOISE_STRIDE], downscale_factor, downscale_func, apart)
     values, weights, excluded = _reduce(selection, downscale_factor, downscale_func, steps, apart if crowded else None)
     block_noise = sky_noise(values, share=_CALM_SHARE)
     frame = ImageFrame(height, width)
     y, x = frame.axes(block_centres(height, downscale_factor), block_centres(width, downscale_factor))
     usable = np.isfinite(values) & (weights > 0)
-    return PreparedImage(
+    prepared = PreparedImage(
         values=np.where(usable, values, 0),
         weights=np.where(usable, weights, 0).astype(values.dtype, copy=False),
         y=y,
@@ -183,6 +201,7 @@ def prepare_image(
         block_noise=_positive(block_noise, np.where(usable, values, np.nan)),
         excluded=excluded,
     )
+    return prepared.without_border() if sky_only else prepared
 
 
 def _pixel_noise(tiles: list[np.ndarray], steps: np.ndarray) -> np.ndarray:
@@ -247,7 +266,7 @@ def _reduce(
         if noise is None:
             return reduce_blocks(values, factor, func, steps), fractions, excluded
         reduced, n_stars = reduce_without_stars(values, factor, func, noise, steps)
-        return reduced, fractions, {**excluded, "stars": n_stars}
+        return reduced, fractions, {**excluded, _STARS: n_stars}
 
     bands = thread_map(reduce_band, range(0, height, rows_at_once))
     values = np.concatenate([band[0] for band in bands])

@@ -100,19 +100,19 @@ class Preparations:
             missing, lambda: PixelSelection.from_input(*self._given, missing, type(estimator).__name__)
         )
 
-        def reduce(mask_stars: bool) -> PreparedImage:
+        def reduce(sky_only: bool) -> PreparedImage:
             return prepare_image(
                 selection,
                 quantile=estimator.quantile,
                 downscale_factor=factor,
                 downscale_func=func,
-                mask_stars=mask_stars,
+                sky_only=sky_only,
             )
 
         reduced = self._once((missing, factor, func), lambda: reduce(True))
-        # Elsewhere than in crowded fields it is the same for all settings.
-        if reduced.crowded and not estimator._fit_settings().masks_objects:
-            reduced = self._once((missing, factor, func, "stars"), lambda: reduce(False))
+        # Elsewhere than in crowded fields, and without a dark border, it is the same for all settings.
+        if reduced.sky_only and not estimator._fit_settings().masks_objects:
+            reduced = self._once((missing, factor, func, "all"), lambda: reduce(False))
         # The quantile moves nothing but the curve.
         samples = self._once((missing, "samples"), lambda: tile_samples(sample_tiles(selection)))
         if thinned:
