@@ -13,6 +13,10 @@ from sklearn.utils._param_validation import Interval
 MISSING_CONSTRAINT = [Interval(Real, -sys.float_info.max, sys.float_info.max, closed="both"), None]
 
 
+# All weights below are as good as none in single precision.
+_SMALL_WEIGHT = 1e-30
+
+
 class TakesImages:
     """What the estimators of one image tell scikit-learn: two or three axes, NaN allowed, no target."""
 
@@ -30,16 +34,20 @@ def as_channels(image: np.ndarray) -> np.ndarray:
 
 
 def unwrap_image(X) -> tuple[object, np.ndarray | None]:
-    """Split what carries its own mask (np.ma.MaskedArray, astropy NDData) into array and mask.
+    """Split what carries its own mask (np.ma.MaskedArray, astropy's NDData and Masked) into array and mask.
 
     Known by their attributes and not by their type, so that astropy is not imported here.
     """
     if isinstance(X, np.ma.MaskedArray):
         mask = np.ma.getmaskarray(X)
         return X.data, mask if mask.any() else None
+    if isinstance(X, np.ndarray) and hasattr(X, "unmasked") and hasattr(X, "mask"):
+        return np.asarray(X.unmasked), np.asarray(X.mask)
     # The data of an array of dates cannot even be looked at.
     if not isinstance(X, np.ndarray) and hasattr(X, "data") and hasattr(X, "mask") and hasattr(X, "uncertainty"):
-        return np.asarray(X.data), None if X.mask is None else np.asarray(X.mask)
+        data = np.asarray(X.data)
+        # One answer may stand for all pixels.
+        return data, None if X.mask is None else np.broadcast_to(X.mask, np.shape(X.mask) or data.shape)
     return X, None
 
 
@@ -112,12 +120,15 @@ def check_mask(mask, shape: tuple[int, ...], who: str) -> np.ndarray:
     ValueError
         If its shape is not the image's.
     """
+    mask, unknown = unwrap_image(mask)
     mask = np.asarray(mask)
     if mask.dtype != bool:
         raise TypeError(
             f"The mask of {who} must be boolean (True = excluded), got dtype {mask.dtype}: "
             "pass weights (1 = use) as sample_weight."
         )
+    if unknown is not None:
+        mask = mask | unknown
     if mask.ndim == 3 and mask.shape == shape:
         mask = mask.any(axis=2)
     if mask.shape != shape[:2]:
@@ -133,10 +144,13 @@ def check_weights(sample_weight, shape: tuple[int, ...], who: str) -> np.ndarray
     ValueError
         If the shape does not fit or a weight is outside [0, 1] or not finite.
     """
-    weight = np.asarray(sample_weight)
+    weight, unknown = unwrap_image(sample_weight)
+    weight = np.asarray(weight)
     if weight.dtype.kind not in "fiub":
         raise TypeError(f"The sample_weight of {who} must hold real numbers, got dtype {weight.dtype}.")
     weight = weight.astype(work_dtype(weight.dtype), copy=False)
+    if unknown is not None:
+        weight = np.where(unknown, 0, weight)
     if weight.shape not in (shape[:2], shape, (*shape[:2], 1)):
         raise ValueError(f"The sample_weight of {who} must have the shape {shape[:2]} or {shape}, got {weight.shape}.")
     low, high = weight.min(), weight.max()
@@ -144,7 +158,8 @@ def check_weights(sample_weight, shape: tuple[int, ...], who: str) -> np.ndarray
         raise ValueError(
             f"The sample_weight of {who} must lie in [0, 1] (1 = use fully), got values from {low} to {high}."
         )
-    return weight
+    # Only their ratios matter, and single precision knows none so small.
+    return weight / high if 0 < high < _SMALL_WEIGHT else weight
 
 
 def is_missing(image: np.ndarray, missing_values: float | None) -> np.ndarray:

@@ -277,7 +277,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         prepared = prepare_image(
             self._select(X, mask, sample_weight),
             quantile=self.quantile,
-            downscale_factor=self.downscale_factor,
+            downscale_factor=int(self.downscale_factor),
             downscale_func=self.downscale_func,
             sky_only=self._fit_settings().masks_objects,
         )

@@ -156,10 +156,12 @@ def _check_enough(
     prepared: PreparedImage, curve: LinearCurve | MidtonesCurve, n_control_points: int, degree: int
 ) -> None:
     needed = max(n_control_points, comb(degree + 2, 2))
-    found = int(np.count_nonzero(prepared.weights, axis=(0, 1)).min())
+    of_channels = np.count_nonzero(prepared.weights, axis=(0, 1))
+    found = int(of_channels.min())
     if found < needed:
+        where = f" in channel {of_channels.argmin()}" if np.ptp(of_channels) > 0 else ""
         raise ValueError(
-            f"Only {found} reduced pixels are usable, {needed} are needed for {n_control_points} control points "
+            f"Only {found} reduced pixels are usable{where}, {needed} are needed for {n_control_points} control points "
             f"and degree {degree}; {prepared.describe_excluded()}. "
             "Lower n_control_points or downscale_factor, or exclude less."
         )

@@ -66,6 +66,8 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
         dtype = work_dtype(image.dtype)
         if out is None:
             out = np.empty(image.shape, dtype)
+        elif isinstance(out, np.ndarray) and not out.flags.writeable:
+            raise ValueError("The 'out' parameter of predict is read-only: leave it out for a new array.")
         elif not isinstance(out, np.ndarray) or out.shape != image.shape or out.dtype.kind != "f":
             came = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
             raise ValueError(

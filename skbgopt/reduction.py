@@ -168,7 +168,7 @@ class BlockReducer(TakesImages, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "n_features_in_")
         image, excluded = self._check(X, reset=False)
         values = np.where(excluded[:, :, None], np.nan, as_channels(image)).astype(image.dtype, copy=False)
-        reduced = reduce_blocks(values, self.factor, self.func)
+        reduced = reduce_blocks(values, int(self.factor), self.func)
         return reduced[:, :, 0] if image.ndim == 2 else reduced
 
     def _check(self, X, reset):

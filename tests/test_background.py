@@ -6,7 +6,7 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
+from skbgopt import BackgroundSplineRegressor, BlockReducer, ImageBlockKFold, gradient_left, make_sky_image
 
 
 def quick(**parameters):
@@ -431,11 +431,35 @@ def sky(shape=(80, 120)):
     return np.random.default_rng(0).normal(100, 1, shape)
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.uint16, np.int32, np.uint64])
+def test_integers_of_numpy_are_integers(dtype):
+    """However few bits they have."""
+    expected = quick(downscale_factor=8).fit(sky()).coef_
+    np.testing.assert_array_equal(quick(downscale_factor=dtype(8)).fit(sky()).coef_, expected)
+    folds = [[test for _, test in ImageBlockKFold(blocks_short=number).split(sky())] for number in (4, dtype(4))]
+    np.testing.assert_array_equal(*folds)
+    blocks = [BlockReducer(factor=number).fit_transform(sky()) for number in (8, dtype(8))]
+    np.testing.assert_array_equal(*blocks)
+
+
+def test_blocks_larger_than_the_image_are_the_image():
+    """However large."""
+    for factor in (120, 10**30):
+        with pytest.raises(ValueError, match="Only 1 reduced pixels are usable"):
+            quick(downscale_factor=factor).fit(sky())
+
+
 NOTHING_LEFT = {
     "all masked": (sky(), {"mask": np.ones((80, 120), bool)}, {}, "9600 masked"),
     "all of weight 0": (sky(), {"sample_weight": np.zeros((80, 120))}, {}, "9600 weight 0"),
     "all NaN": (np.full((80, 120), np.nan), {}, {}, "9600 missing"),
     "all zero": (np.zeros((80, 120)), {}, {}, "9600 missing"),
+    "one channel of weight 0": (
+        np.dstack([sky()] * 3),
+        {"sample_weight": np.ones((80, 120, 3)) * [1, 0, 1]},
+        {},
+        "usable in channel 1,",
+    ),
     "constant": (np.full((80, 120), 5.0), {}, {}, "9600"),
     "constant channel": (np.dstack([sky(), np.full((80, 120), 5.0)]), {}, {}, "9600"),
     "too few for the spline": (sky(), {}, {"n_control_points": 200}, r"150 .*200 are needed"),

@@ -94,6 +94,14 @@ def test_predict_writes_where_it_is_told(holed, dtype, grey):
     assert (room[1::2] == 7).all()
 
 
+def test_predict_leaves_what_is_read_only(holed):
+    """And says so."""
+    out = np.zeros((80, 120))
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="'out' parameter of predict is read-only"):
+        clone(MODEL).fit(holed).predict(holed, out=out)
+
+
 @pytest.mark.parametrize("out", [np.zeros((3, 3)), np.zeros((80, 120), int), [[0.0]]])
 def test_predict_refuses_what_cannot_hold_the_background(holed, out):
     """Shape, type and kind are named."""

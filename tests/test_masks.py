@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.nddata import CCDData, NDData
+from astropy.utils.masked import Masked
 from scipy.sparse import csr_array
 
 from skbgopt import BackgroundSplineRegressor
@@ -36,6 +37,10 @@ WAYS = {
     "infinity": lambda image, mask: (np.where(mask, np.inf, image), {}),
     "missing value": lambda image, mask: (np.where(mask, 0, image), {}),
     "np.ma": lambda image, mask: (np.ma.array(image, mask=mask), {}),
+    "astropy Masked": lambda image, mask: (Masked(image, mask=mask), {}),
+    "masked weights": lambda image, mask: (image, {"sample_weight": np.ma.array(np.ones(image.shape), mask=mask)}),
+    "tiny weights": lambda image, mask: (image, {"sample_weight": np.where(mask, 0, 1e-200)}),
+    "masked mask": lambda image, mask: (image, {"mask": np.ma.array(np.zeros(image.shape, bool), mask=mask)}),
     "NDData": lambda image, mask: (NDData(image, mask=mask), {}),
     "CCDData": lambda image, mask: (CCDData(image, mask=mask, unit="adu"), {}),
     "half each": lambda image, mask: (
@@ -55,6 +60,13 @@ def test_all_ways_to_exclude_a_pixel_are_the_same(image_and_mask, way):
     image, mask = image_and_mask
     X, given = way(image, mask)
     np.testing.assert_array_equal(fitted(X, **given), fitted(image, mask=mask))
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_one_answer_stands_for_all_pixels(answer):
+    """As astropy's NDData may carry it."""
+    selection = select(NDData(np.ones((5, 6)), mask=answer))
+    assert selection.window(slice(None))[1].all() != answer
 
 
 def test_a_mask_makes_a_difference(image_and_mask):

@@ -217,6 +217,11 @@ def test_maps_of_any_size_are_folds(image):
     ("cv", "message"),
     [
         ([([0, 1], [2])], "pairs of boolean maps .* use ImageBlockKFold"),
+        (
+            [(np.ones((160, 128), bool),) * 2],
+            "its shape .* = \\(128, 160\\), or reduced, got bool",
+        ),
+        ([(np.ones((0, 0), bool),) * 2], "got bool of shape \\(0, 0\\)"),
         ([], "at least one fold"),
         ([(np.ones((4, 6), bool), np.zeros((4, 6), bool))], "Fold 0 holds out no usable pixel"),
     ],

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -85,9 +86,9 @@ def _run(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) ->
     output_dir, prefix = given["output_dir"], tasks[0].job.prefix
     report = given["report"] or output_dir / "skbgopt-report.jsonl"
     counts: Counter[str] = Counter()
-    _remove_leftovers(output_dir, prefix)
     try:
         with (
+            _the_only_run(output_dir, prefix),
             ledger(report) as add,
             _progress(len(tasks), given["quiet"]) as bar,
             closing(run_tasks(tasks, given["jobs"], given["scheduler"])) as records,
@@ -101,8 +102,6 @@ def _run(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) ->
     except KeyboardInterrupt as error:
         complain(f"skbgopt: interrupted after {counts.total()} of {len(tasks)} images; --resume goes on.")
         ctx.exit(interrupt_code(error))
-    finally:
-        _remove_leftovers(output_dir, prefix)
     numbers = ", ".join(f"{counts[status]} {status}" for status in ("done", "skipped", "failed"))
     speaker(given["quiet"] or given["as_json"])(f"{numbers}; report: {report}")
     ctx.exit(FAILURE if counts["failed"] else 0)
@@ -174,9 +173,45 @@ def _older_results(directory: Path) -> defaultdict[str, set[str]]:
     return older
 
 
+@contextmanager
+def _the_only_run(directory: Path, prefix: str) -> Iterator[None]:
+    """Let no other run of this batch work beside the block, and clear away what killed ones had begun to write.
+
+    Raises
+    ------
+    ValueError
+        If another is at work: it would find its files cleared away.
+    """
+    from filelock import FileLock, Timeout
+
+    is_new = not directory.exists()
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / f"{prefix}lock", blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"Another run of this batch is at work in {directory}: wait for it, or give another --output-dir."
+        ) from None
+    except NotImplementedError:
+        # The file system knows no locks.
+        pass
+    try:
+        _remove_leftovers(directory, prefix)
+        yield
+    finally:
+        _remove_leftovers(directory, prefix)
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+        # As where nothing could be done.
+        if is_new and not any(directory.iterdir()):
+            directory.rmdir()
+
+
 def _remove_leftovers(directory: Path, prefix: str) -> None:
     """Remove what processes of this batch that were killed had begun to write."""
     for leftover in directory.glob(f"{prefix}*"):
+        # The lock is a file, and stays.
         shutil.rmtree(leftover, ignore_errors=True)
 
 

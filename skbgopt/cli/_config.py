@@ -79,7 +79,7 @@ def _read(path: Path) -> str:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_read(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"The settings {path} are no TOML: {error}.") from None
 
 

@@ -279,6 +279,8 @@ def _evaluate(
     if result is not corrected:
         corrected[...] = result
     statistics = channel_statistics(background)
+    if not np.isfinite(statistics).all():
+        raise ValueError("The model has no finite background here: fit the image, or take another model.")
     for line in report.full_size(statistics, channel_statistics(corrected), perf_counter() - start):
         say(line)
     return statistics[2] - statistics[0]

@@ -121,7 +121,7 @@ def _progress(n_trials: int, wanted: bool) -> Iterator[Callable]:
     from tqdm import tqdm
 
     # None is for "not where stderr is no terminal".
-    with tqdm(total=n_trials, unit="trial", file=sys.stderr, disable=None if wanted else True) as bar:
+    with tqdm(total=n_trials, unit="trial", file=sys.stderr, disable=None if wanted and sys.stderr else True) as bar:
 
         def show(study, trial) -> None:
             trials = finished_trials(study)

@@ -93,7 +93,7 @@ class ImageBlockKFold:
         _refuse(groups)
         validate_parameter_constraints(_CONSTRAINTS, asdict(self), type(self).__name__)
         usable = self._usable(X, mask)
-        labels, blocks = block_labels(usable.shape[0], usable.shape[1], self.blocks_short)
+        labels, blocks = block_labels(usable.shape[0], usable.shape[1], int(self.blocks_short))
         n_usable = np.bincount(labels.ravel(), usable.ravel(), blocks[0] * blocks[1])
         folds = self._deal(n_usable) if self.shuffle else self._diagonal(n_usable, blocks)
         if not self._pixels(folds, n_usable).all():

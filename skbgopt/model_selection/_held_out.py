@@ -95,7 +95,7 @@ class Preparations:
     def within_no_thresholds(self, estimator, thinned: bool = False) -> PreparedImage:
         """Return the same before any threshold is applied."""
         estimator._validate_params()
-        missing, factor, func = estimator.missing_values, estimator.downscale_factor, estimator.downscale_func
+        missing, factor, func = estimator.missing_values, int(estimator.downscale_factor), estimator.downscale_func
         selection = self._once(
             missing, lambda: PixelSelection.from_input(*self._given, missing, type(estimator).__name__)
         )
@@ -210,7 +210,7 @@ def hold_out_blocks(estimator, X, mask, sample_weight, cv) -> HeldOutImage:
     reference.fit_prepared(grid)
     preparations.units = getattr(reference, "_units", None)
     folds = [
-        _checked_fold(k, train, test, grid.usable)
+        _checked_fold(k, train, test, grid)
         for k, (train, test) in enumerate(cv.split(everything.values, ~everything.usable))
     ]
     if not folds:
@@ -229,17 +229,24 @@ def image_shape(X) -> tuple[int, ...]:
     return np.asarray(unwrap_image(X)[0]).shape
 
 
-def _checked_fold(k: int, train, test, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _checked_fold(k: int, train, test, grid: PreparedImage) -> tuple[np.ndarray, np.ndarray]:
     maps = [np.asarray(part) for part in (train, test)]
-    if any(part.dtype != bool or part.ndim != 2 for part in maps):
+    height, width = grid.frame.height, grid.frame.width
+    if not all(part.dtype == bool and _is_likeness(part.shape, height, width) for part in maps):
         raise ValueError(
-            "The folds of an image are pairs of boolean maps (train, test) of shape (height, width), got "
-            f"{' and '.join(f'{part.dtype} of shape {part.shape}' for part in maps)}: use ImageBlockKFold."
+            "The folds of an image are pairs of boolean maps (train, test) of its shape (height, width) = "
+            f"{height, width}, or reduced, got {' and '.join(f'{part.dtype} of shape {part.shape}' for part in maps)}: "
+            "use ImageBlockKFold."
         )
-    train, test = (_resized(part, usable.shape) for part in maps)
-    if not (test & usable).any():
+    train, test = (_resized(part, grid.usable.shape) for part in maps)
+    if not (test & grid.usable).any():
         raise ValueError(f"Fold {k} holds out no usable pixel: take fewer folds, or exclude less.")
     return train, test
+
+
+def _is_likeness(shape: tuple[int, ...], height: int, width: int) -> bool:
+    """Whether a map has the proportions of an image, to a pixel of the map."""
+    return len(shape) == 2 and min(shape) > 0 and abs(shape[0] * width - shape[1] * height) <= max(height, width)
 
 
 def _resized(belongs: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

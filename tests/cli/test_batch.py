@@ -132,6 +132,17 @@ def test_same_model_is_fitted_once_and_applied_to_all(lights):
         assert report_of(place)["light2.fits"]["parameters"]["n_control_points"] == 16
 
 
+def test_a_model_whose_background_is_nowhere_finite_fails_in_a_sentence(lights):
+    """Nothing is written, and the next image is tried."""
+    run("remove", "lights/light0.fits", "one", *FAST, "--save-model", "night.npz")
+    model = BackgroundSplineRegressor.load("night.npz")
+    model.coef_ = model.coef_ * 1e300
+    model.save("wild.npz")
+    result = run("apply", "wild.npz", "lights", "-o", "applied", code=1)
+    assert result.stderr.count("The model has no finite background here") == len(report_of("applied")) > 1
+    assert names("applied") == [REPORT]
+
+
 def test_apply_takes_what_a_model_leaves_open(lights):
     """--level and --correction replace the model's own; a flag of the fit is refused."""
     run("remove", "lights/light0.fits", "one", *FAST, "--save-model", "night.npz")
@@ -257,6 +268,18 @@ def test_leftovers_of_a_killed_batch_go_when_it_goes_on(lights):
         Path("flat", name).mkdir(parents=True)
     run("batch", "lights", "-o", "flat", "--resume", *FAST)
     assert [name for name in names("flat") if name.startswith(".")] == [".skbgopt-other"]
+
+
+def test_two_runs_of_one_batch_do_not_clear_away_each_others_files(lights):
+    """The second is refused while the first is at work, another batch is not, and the lock goes with its run."""
+    command = _batch.batch.make_context("batch", ["lights", "-o", "flat", *FAST])
+    prefix = _batch._tasks(command, ("lights",), None)[0].job.prefix
+    with _batch._the_only_run(Path("flat").absolute(), prefix):
+        refused = run("batch", "lights", "-o", "flat", *FAST, code=2)
+        assert "Another run of this batch is at work in" in refused.stderr and not names("flat")[1:]
+        run("batch", "lights/light0.fits", "-o", "flat", *FAST)
+    assert "3 done, 1 skipped" in run("batch", "lights", "-o", "flat", "--resume", *FAST).stdout
+    assert not [name for name in names("flat") if name.startswith(".")]
 
 
 def test_warnings_of_an_image_are_in_its_record(lights, monkeypatch):

@@ -98,6 +98,7 @@ def test_a_preset_given_as_flag_wins_over_settings(settings):
     [
         (None, "Cannot read the settings mine.toml: No such file or directory."),
         ("quantile = ", "The settings mine.toml are no TOML"),
+        ("quantile = " + "[" * 3000, "The settings mine.toml are no TOML"),
         ("quantil = 0.9", "mine.toml have no parameter 'quantil': did you mean quantile?"),
         ("[quantile]\nred = 1", "The setting quantile in mine.toml must be a number"),
         ("n_control_points = 2.5", "'2.5' is not a valid integer"),

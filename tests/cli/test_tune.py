@@ -9,6 +9,7 @@ import signal
 import time
 from contextlib import redirect_stderr
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -65,6 +66,12 @@ def test_remove_does_what_was_found(oiii):
     run("remove", "--params", "best.json", "oiii.fits", "saved")
     for directory in ("printed", "saved"):
         np.testing.assert_array_equal(read_image(f"{directory}/oiii_bgModel.fits")[0], expected)
+
+
+def test_a_search_needs_no_stderr(oiii, monkeypatch):
+    """In a service there may be none."""
+    monkeypatch.setattr("skbgopt.cli._tuning.sys", SimpleNamespace(stderr=None))
+    assert json.loads(tune("oiii.fits", *RANGES, "--json").stdout)["parameters"]
 
 
 def test_what_is_saved_is_what_json_prints(oiii):
