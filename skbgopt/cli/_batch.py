@@ -187,22 +187,26 @@ def _the_only_run(directory: Path, prefix: str) -> Iterator[None]:
     is_new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
     lock = FileLock(directory / f"{prefix}lock", blocking=False)
+    is_taken = False
+    # A signal may come while the lock is taken.
     try:
-        lock.acquire()
-    except Timeout:
-        raise ValueError(
-            f"Another run of this batch is at work in {directory}: wait for it, or give another --output-dir."
-        ) from None
-    except NotImplementedError:
-        # The file system knows no locks.
-        pass
-    try:
+        try:
+            lock.acquire()
+        except Timeout:
+            is_taken = True
+            raise ValueError(
+                f"Another run of this batch is at work in {directory}: wait for it, or give another --output-dir."
+            ) from None
+        except NotImplementedError:
+            # The file system knows no locks.
+            pass
         _remove_leftovers(directory, prefix)
         yield
     finally:
-        _remove_leftovers(directory, prefix)
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
+        if not is_taken:
+            _remove_leftovers(directory, prefix)
+            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.release()
         # As where nothing could be done.
         if is_new and not any(directory.iterdir()):
             directory.rmdir()
