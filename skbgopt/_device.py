@@ -23,7 +23,8 @@ def resolve_device(device: str) -> torch.device:
         try:
             return _working(device)
         except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
-            reason = str(error).splitlines()[0]
+            # PyTorch goes on with all devices that there are.
+            reason = str(error).splitlines()[0].split(". ")[0]
             raise ValueError(
                 f"The device {device!r} does not work here ({reason}): use device='auto' or 'cpu'."
             ) from None

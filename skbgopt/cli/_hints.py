@@ -10,11 +10,15 @@ import click
 from skbgopt.cli._options import estimator_parameters, given_options
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from skbgopt.preparation import PreparedImage
 
 _LEAST_SHARE = 0.5
 # Stars may be brighter than the largest integer.
 _MOST_CLIPPED = 0.01
+# In steps of integers: steps of more than five times the noise hide it, even dithered.
+_LEAST_NOISE = 0.2
 
 
 def _by_mm(given: dict[str, Any]) -> bool:
@@ -61,6 +65,14 @@ def warn_if_little_is_used(prepared: PreparedImage, *, masked: bool) -> None:
     if share < _LEAST_SHARE:
         hint = "; a mask is white where the sky is" if masked else ""
         warn(f"Only {share:.0%} of the image is fitted: {prepared.describe_excluded()}{hint}.", stacklevel=2)
+
+
+def warn_if_noise_is_lost(noise: np.ndarray, dtype: str, scale: float) -> None:
+    """Warn of integers whose steps are so large that the noise, and faint light with it, is gone."""
+    steps = float(noise.max()) * scale
+    if steps < _LEAST_NOISE:
+        way_out = "choose a larger --output-scale (65535 fits images from 0 to 1 into uint16)"
+        warn(f"The noise is {steps:.2g} steps of {dtype}, and faint light is lost: {way_out}.", stacklevel=2)
 
 
 def warn_if_much_is_clipped(name: str, share: float) -> None:

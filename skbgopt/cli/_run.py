@@ -14,7 +14,7 @@ import numpy as np
 from skbgopt._device import resolve_device
 from skbgopt.background import BackgroundSplineRegressor
 from skbgopt.cli import _report as report
-from skbgopt.cli._hints import warn_if_little_is_used, warn_if_much_is_clipped
+from skbgopt.cli._hints import warn_if_little_is_used, warn_if_much_is_clipped, warn_if_noise_is_lost
 from skbgopt.cli._inputs import (
     InputFrame,
     check_memory,
@@ -169,6 +169,8 @@ def _remove(
         del image
         prepared = prepare_frame(job, frame, estimator, say)
         noise, excluded, found = prepared.noise, prepared.excluded, {}
+        if job.output_dtype != "float":
+            warn_if_noise_is_lost(noise, job.output_dtype, job.output_scale)
         if job.model is None:
             _fit(job, estimator, prepared, say)
             found = {name: getattr(estimator, f"{name}_") for name in _FITTED_FIGURES}

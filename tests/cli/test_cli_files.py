@@ -357,6 +357,14 @@ def test_clipped_integers_are_counted(folder, frame):
     assert "warning" not in result.stderr
 
 
+def test_steps_that_hide_the_noise_are_a_warning(galaxy):
+    """As those of an image from 0 to 1 without a scale; with one nothing is said."""
+    words = "steps of uint16, and faint light is lost: choose a larger --output-scale"
+    assert words in run("remove", "galaxy.fits", "lost", *FAST, "--output-dtype", "uint16").stderr
+    scaled = run("remove", "galaxy.fits", "kept", *FAST, "--output-dtype", "uint16", "--output-scale", 65535)
+    assert words not in scaled.stderr
+
+
 def test_much_that_is_clipped_is_a_warning(galaxy):
     """Also where the report is not printed."""
     flags = ["--output-dtype", "uint8", "--output-scale", 1e9]
