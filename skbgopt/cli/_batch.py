@@ -186,7 +186,7 @@ def _the_only_run(directory: Path, prefix: str) -> Iterator[None]:
 
     is_new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(directory / f"{prefix}lock", blocking=False)
+    lock = FileLock(directory / f"{prefix}lock", timeout=0)
     is_taken = False
     # A signal may come while the lock is taken.
     try:
