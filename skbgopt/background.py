@@ -123,7 +123,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         Pixels that each reason excluded; a pixel counts for each of its reasons. "stars" is one in crowded fields, and
         "dark border" where fewer frames of a stack overlap.
     object_mask_ : ndarray of bool
-        Reduced pixels that were taken for extended objects.
+        Reduced pixels that were taken for extended objects and their halos.
     reduced_chi2_ : ndarray of shape (n_channels,)
         Mean square of what is left of the sky's reduced pixels, over their noise; more than 3 standard deviations
         count as 3. Near 1 where the background leaves noise and faint stars only.

@@ -197,7 +197,7 @@ def _solve_mm(prepared, centres, degree, curve, loss, settings, device, callback
         smoothing = path.choice
     else:
         solution = solver.solve(stages, smoothing)
-    solution = solver.without_skirts(solution)
+    solution = solver.without_halos(solver.without_skirts(solution))
     return _judged(solver, solution, solver.finish(solution), smoothing, path)
 
 

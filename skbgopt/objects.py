@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
-from scipy.ndimage import generate_binary_structure, iterate_structure, minimum_filter, uniform_filter
+from scipy.ndimage import generate_binary_structure, iterate_structure, median_filter, minimum_filter, uniform_filter
+
+from .reduction import reduce_blocks
 
 # Residuals are averaged over windows of so many reduced pixels, so that faint extended light stands out.
 _WINDOW = 5
@@ -20,6 +24,8 @@ _CLIP = 20.0
 # is believed: objects only add light, so the upper part of the distribution says nothing about the sky.
 _LOW, _HIGH = 0.05, 0.20
 _LEAST_SCATTER = 1 / _WINDOW
+# The light of objects without that of stars needs no finer grid than one of so many rows.
+_ROWS = 100
 
 
 def sky_weights(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
@@ -55,3 +61,29 @@ def sky_weights(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
     growth = min(max(min(usable.shape) // _BLOCKS_PER_GROWTH, _LEAST_GROWTH), _MOST_GROWTH)
     footprint = iterate_structure(generate_binary_structure(2, 1), growth)
     return minimum_filter(weights, footprint=footprint, mode="nearest")
+
+
+def starless_light(residual_sigmas: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the light above a background without that of stars, and the side of its pixels in reduced pixels.
+
+    Parameters
+    ----------
+    residual_sigmas : ndarray of shape (n_rows, n_columns, n_channels)
+        Image less background over the noise of a reduced pixel; anything where not usable.
+    usable : ndarray of bool, shape (n_rows, n_columns)
+
+    Returns
+    -------
+    light : ndarray of shape (ceil(n_rows / side), ceil(n_columns / side))
+        Medians of windows of the channels' mean, in sigma of a reduced pixel.
+    side : int
+    """
+    side = max(min(usable.shape) // _ROWS, 1)
+    mean = np.where(usable, residual_sigmas.mean(axis=2), np.nan)
+    light = np.nan_to_num(thinned(mean, side, "median"))
+    return median_filter(light, _WINDOW // side | 1, mode="nearest"), side
+
+
+def thinned(values: np.ndarray, side: int, how: Literal["mean", "median"]) -> np.ndarray:
+    """Return a map of one value for each square of so many pixels."""
+    return reduce_blocks(values[:, :, None], side, how)[:, :, 0]

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter, median_filter
+from scipy.ndimage import gaussian_filter
 from torch.nn.functional import interpolate
 
 from .losses import BackgroundLoss
-from .reduction import reduce_blocks
+from .objects import starless_light, thinned
 from .solvers import MMProblem, MMResult, by_column, minimize_mm
 
 if TYPE_CHECKING:
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 # Standard deviations of the blur, as shares of the shorter side.
 _WIDTHS = (0.055, 0.11)
 # Light of objects counts from this many sigma of a reduced pixel on, less of which may be a misfit, and up to this many
-# more, a bright core having no wider skirt for it; in medians of such a window, which show no stars.
+# more, a bright core having no wider skirt for it.
 _FAINTEST, _BRIGHTEST_OBJECT = 1.5, 5.0
-_WINDOW = 5
 # Where there are skirts they are not brighter on average than this many sigma: more would be masked (skbgopt.objects),
 # and a misfit of the background asks for more.
 _BRIGHTEST = 0.25
@@ -37,8 +36,6 @@ _BRIGHTEST = 0.25
 _LARGEST = 0.7
 # Price of a skirt of 1 sigma in the mean square: what a spline can do as well is left to the spline.
 _RIDGE = 1e-4
-# The blur needs no finer grid than one of so many rows.
-_ROWS = 100
 _LEAST = 1e-9
 
 
@@ -54,21 +51,16 @@ def blurred_objects(residual_sigmas: np.ndarray, objects: np.ndarray, usable: np
     usable : ndarray of bool, shape (n_rows, n_columns)
         Beyond these and the edges there is taken to be as much light as within.
     """
-    factor = max(min(usable.shape) // _ROWS, 1)
-    channels = np.where(usable, residual_sigmas.mean(axis=2), np.nan)[:, :, None]
-    medians = median_filter(
-        np.nan_to_num(reduce_blocks(channels, factor, "median")[:, :, 0]), _WINDOW // factor | 1, mode="nearest"
-    )
-    shares = [part[:, :, None].astype(np.float32) for part in (usable, objects * usable)]
-    known, share = (reduce_blocks(part, factor, "mean")[:, :, 0] for part in shares)
-    light = np.clip(medians - _FAINTEST, 0, _BRIGHTEST_OBJECT) * share
+    starless, side = starless_light(residual_sigmas, usable)
+    known, share = (thinned(part.astype(np.float32), side, "mean") for part in (usable, objects * usable))
+    light = np.clip(starless - _FAINTEST, 0, _BRIGHTEST_OBJECT) * share
     maps = []
     for width in _WIDTHS:
         blurred, around = (
             gaussian_filter(part.astype(float), width * min(light.shape), mode="constant") for part in (light, known)
         )
         maps.append(torch.from_numpy(blurred / np.maximum(around, _LEAST)))
-    whole = interpolate(torch.stack(maps)[None], scale_factor=factor, mode="bilinear")[0]
+    whole = interpolate(torch.stack(maps)[None], scale_factor=side, mode="bilinear")[0]
     return whole[:, : usable.shape[0], : usable.shape[1]].permute(1, 2, 0).numpy()
 
 

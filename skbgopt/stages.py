@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ._threads import thread_map
 from .grid_design import GridDesign
+from .halos import halos
 from .losses import BackgroundLoss
 from .moving import move_control_points
 from .objects import sky_weights
@@ -38,6 +39,9 @@ _CHOICE_PIXELS = 5000
 _MOVING_PIXELS_PER_POINT = 50
 # Times that objects are masked and the sky fitted again.
 _OBJECT_PASSES = 3
+# The background may move by this many sigma of a reduced pixel, in the root mean square, where the halos of large
+# objects are left out: their light is fainter, and a background that moves by more has lost its hold on the sky.
+_MOST_MOVED = 0.5
 # "auto" where dust fills the frame, of which held-out blocks choose none that is better (docs/method.md).
 _SMOOTHING_IN_DUST = 1e-2
 
@@ -261,6 +265,25 @@ class StagedFit:
         stages = stages.without(light, index)
         again = self._minimize(stages.sample, result.coef, result.gram)
         return StagedSolution(stages, replace(again, n_iter=result.n_iter + again.n_iter), solution.sky)
+
+    def without_halos(self, solution: StagedSolution) -> StagedSolution:
+        """Fit the sample again without the surroundings of large objects, where the sky that is left can do it."""
+        prepared, usable = self.prepared, self.prepared.usable
+        # Dust that fills the frame has no surroundings.
+        if self.calm is not None or not isinstance(self.curve, LinearCurve) or np.all(solution.sky == 1):
+            return solution
+        stages, result, noise = solution.stages, solution.result, prepared.block_noise
+        background = self.curve.invert(self.on_grid(stages, result.coef))
+        halo = halos((prepared.values - background) / noise, solution.sky, usable)
+        sky = np.where(halo, 0, solution.sky)
+        if not halo.any() or sky[usable].sum() < stages.basis.n_functions:
+            return solution
+        stages = stages.weighed(np.where(halo, 0, 1), self.pixels.index)
+        again = self._minimize(stages.sample, result.coef, result.gram)
+        moved = (self.curve.invert(self.on_grid(stages, again.coef)) - background)[usable] / noise
+        if np.sqrt(np.mean(moved**2)) > _MOST_MOVED:
+            return solution
+        return StagedSolution(stages, replace(again, n_iter=result.n_iter + again.n_iter), sky)
 
     def finish(self, solution: StagedSolution) -> MMResult:
         """Go on from the sample to all pixels."""

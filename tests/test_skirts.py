@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skbgopt import BackgroundSplineRegressor, gradient_left, skirts
+from skbgopt import BackgroundSplineRegressor, gradient_left, halos, objects, skirts
 from skbgopt.skirts import blurred_objects
 
 SHAPE = (400, 600)
@@ -35,6 +35,7 @@ def model_of(image, **parameters):
 
 def test_a_halo_is_no_background(monkeypatch):
     """Three quarters at most of what the halo put into the background without skirts is left with them."""
+    monkeypatch.setattr(halos, "_MOST", 0.0)
     left = []
     for brightest in (0.0, skirts._BRIGHTEST):
         monkeypatch.setattr(skirts, "_BRIGHTEST", brightest)
@@ -100,7 +101,7 @@ def test_maps_of_large_grids_are_made_on_thinned_ones(monkeypatch):
     residual = (light + np.random.default_rng(0).normal(size=light.shape))[:, :, None]
     usable = np.random.default_rng(1).random(light.shape) > 0.02
     thinned = blurred_objects(residual, (light > 1).astype(float), usable)
-    monkeypatch.setattr(skirts, "_ROWS", 1000)
+    monkeypatch.setattr(objects, "_ROWS", 1000)
     whole = blurred_objects(residual, (light > 1).astype(float), usable)
     assert thinned.shape == whole.shape == (203, 333, 2)
     assert 0 < np.abs(thinned - whole).max() < 0.05 * whole.max()
