@@ -11,6 +11,8 @@ from .objects import starless_light, thinned
 # starless light to either side of its middle.
 _BRIGHT = 3.0
 _THINNEST = 2
+# A halo reaches so many times as far beyond an object as the object reaches inwards.
+_REACH = 0.8
 # With their halos, large objects may cover this share of the frame: where less sky is left, a background that must do
 # without more of it is no better for that.
 _MOST = 0.45
@@ -19,8 +21,8 @@ _MOST = 0.45
 def halos(residual_sigmas: np.ndarray, sky: np.ndarray, usable: np.ndarray) -> np.ndarray:
     """Return where large objects and their halos are: nowhere, if they would leave too little of the sky.
 
-    A halo reaches as far beyond an object as the object reaches inwards, from its edge to the pixel that is farthest
-    from it: a galaxy's radius beyond the galaxy, and hardly anywhere beyond a thin filament.
+    A halo reaches nearly as far beyond an object as the object reaches inwards, from its edge to the pixel that is
+    farthest from it: most of a galaxy's radius beyond the galaxy, and hardly anywhere beyond a thin filament.
 
     Parameters
     ----------
@@ -44,6 +46,6 @@ def halos(residual_sigmas: np.ndarray, sky: np.ndarray, usable: np.ndarray) -> n
     radius = np.zeros(n_objects + 1)
     np.maximum.at(radius, objects.ravel(), distance_transform_edt(large).ravel())
     distance, (row, column) = distance_transform_edt(~large, return_indices=True)
-    reached = (distance <= radius[objects[row, column]])[_THINNEST:-_THINNEST, _THINNEST:-_THINNEST]
+    reached = (distance <= _REACH * radius[objects[row, column]])[_THINNEST:-_THINNEST, _THINNEST:-_THINNEST]
     reached = reached.repeat(side, axis=0).repeat(side, axis=1)[: usable.shape[0], : usable.shape[1]]
     return reached if reached[usable].mean() <= _MOST else np.zeros_like(usable)

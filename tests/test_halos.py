@@ -23,18 +23,18 @@ def reached_from(objects, usable=USABLE):
 
 
 @pytest.mark.parametrize("radius", [5, 8, 10])
-def test_a_halo_reaches_as_far_again_as_the_object(radius):
-    """All pixels within nearly twice a disk's radius are reached, and none beyond two pixels more."""
+def test_a_halo_reaches_nearly_as_far_again_as_the_object(radius):
+    """All pixels within 1.8 times a disk's radius are reached, and none beyond, to a pixel and a half."""
     reached = reached_from(disk(30, 45, radius))
-    assert reached[disk(30, 45, 2 * radius - 2)].all()
-    assert not reached[~disk(30, 45, 2 * radius + 2)].any()
+    assert reached[disk(30, 45, 1.8 * radius - 1.5)].all()
+    assert not reached[~disk(30, 45, 1.8 * radius + 1.5)].any()
 
 
 def test_an_object_at_the_edge_has_the_halo_of_the_whole_object():
     """Half a disk at the edge reaches as far as a disk."""
     reached = reached_from(disk(0, 45, 10))
-    assert reached[disk(0, 45, 17)].all()
-    assert not reached[~disk(0, 45, 22)].any()
+    assert reached[disk(0, 45, 15.5)].all()
+    assert not reached[~disk(0, 45, 20.5)].any()
 
 
 def test_filaments_and_stars_have_no_halos():
@@ -52,9 +52,9 @@ def test_what_is_too_faint_or_not_masked_has_no_halo():
 
 def test_halos_leave_more_than_half_of_the_sky():
     """Objects whose halos would cover more have none, and those of usable pixels are counted alone."""
-    assert reached_from(disk(30, 45, 13)).any()
-    assert not reached_from(disk(30, 45, 15)).any()
-    assert not reached_from(disk(30, 45, 13), usable=disk(30, 45, 30)).any()
+    assert reached_from(disk(30, 45, 14)).any()
+    assert not reached_from(disk(30, 45, 17)).any()
+    assert not reached_from(disk(30, 45, 14), usable=disk(30, 45, 30)).any()
 
 
 def test_what_is_not_usable_adds_nothing():
@@ -82,8 +82,8 @@ def test_halos_of_large_grids_are_found_on_thinned_ones(row):
     y, x = np.mgrid[:402, :602]
     distance = np.hypot(y - row, x - 300)
     reached = reached_from(distance <= 28, np.ones((402, 602), dtype=bool))
-    assert reached[distance <= 44].all()
-    assert not reached[distance >= 64].any()
+    assert reached[distance <= 40].all()
+    assert not reached[distance >= 58].any()
 
 
 def left_of(frame):
