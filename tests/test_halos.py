@@ -86,22 +86,23 @@ def test_halos_of_large_grids_are_found_on_thinned_ones(row):
     assert not reached[distance >= 58].any()
 
 
-def left_of(frame):
-    """What a default fit leaves of the gradient."""
-    return gradient_left(BackgroundSplineRegressor().fit(frame.image).predict(frame.image), frame.background)
+def left_of(frame, smoothing):
+    """What a fit at the smoothing that "auto" would choose leaves of the gradient."""
+    model = BackgroundSplineRegressor(smoothing=smoothing).fit(frame.image)
+    return gradient_left(model.predict(frame.image), frame.background)
 
 
 def test_less_of_a_galaxy_is_taken_for_background(monkeypatch):
     """Four fifths at most of what is left without halos is left with them."""
     frame = make_sky_image("galaxy", (800, 1200), random_state=1)
-    found = left_of(frame)
+    found = left_of(frame, 1e-4)
     monkeypatch.setattr(halos, "_MOST", 0.0)
-    assert found < 0.8 * left_of(frame)
+    assert found < 0.8 * left_of(frame, 1e-4)
 
 
 def test_a_background_that_loses_its_hold_is_not_taken(monkeypatch):
     """Where the sky that halos would leave out is needed, they are not left out."""
     frame = make_sky_image("oiii", (800, 1200), random_state=0)
-    found = left_of(frame)
+    found = left_of(frame, 1e-6)
     monkeypatch.setattr(stages, "_MOST_MOVED", np.inf)
-    assert left_of(frame) > 2 * found
+    assert left_of(frame, 1e-6) > 2 * found

@@ -119,9 +119,11 @@ def _tasks(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) 
     paths = input_files(inputs)
     if not any(path.exists() for path in paths):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(paths[0]))
+    mask = None if given.get("mask") is None else Path(os.path.abspath(given["mask"]))
+    # It may lie in a directory of frames, of which it is none.
+    paths = [path for path in paths if path != mask] or paths
     check_names(paths, given["file_format"])
     check_is_no_file_name(given["output_dir"])
-    mask = None if given.get("mask") is None else Path(os.path.abspath(given["mask"]))
     warn_of_idle_options(ctx)
     job = job_of(
         ctx,

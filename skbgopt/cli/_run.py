@@ -171,6 +171,8 @@ def _remove(
         noise, excluded, found = prepared.noise, prepared.excluded, {}
         if job.output_dtype != "float":
             warn_if_noise_is_lost(noise, job.output_dtype, job.output_scale)
+        if job.model is not None and prepared.excluded["missing"] == prepared.frame.height * prepared.frame.width:
+            raise ValueError(f"There is nothing to subtract a background from: {prepared.describe_excluded()}.")
         if job.model is None:
             _fit(job, estimator, prepared, say)
             found = {name: getattr(estimator, f"{name}_") for name in _FITTED_FIGURES}

@@ -14,6 +14,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from skbgopt import __version__
 from skbgopt.cli import _report as report
 from skbgopt.cli._inputs import InputFrame
@@ -22,7 +24,7 @@ from skbgopt.cli._outputs import all_or_none, check_targets
 from skbgopt.cli._run import read_frame
 from skbgopt.model_selection import BackgroundSearchCV
 from skbgopt.model_selection._space import as_distributions
-from skbgopt.model_selection._study import finished_trials
+from skbgopt.model_selection._study import OWN, finished_trials
 
 FlagsOf = Callable[[dict[str, Any]], list[str]]
 
@@ -182,6 +184,7 @@ def _lines(tuned: BackgroundSearchCV, found: dict[str, Any]) -> Iterator[str]:
     yield f"Score of the best setting: {found['score']:.5f}, of trial {tuned.best_index_ + 1}"
     if table["state"][0] == "COMPLETE":
         yield f"Score of the setting given: {table['mean_test_score'][0]:.5f}"
+        yield from _refused(tuned, found["score"])
     yield f"Done in {found['seconds']:.2f} seconds"
     yield report.heading("Best setting")
     yield from report.aligned({name: found["parameters"][name] for name in tuned.best_params_})
@@ -190,6 +193,19 @@ def _lines(tuned: BackgroundSearchCV, found: dict[str, Any]) -> Iterator[str]:
         yield from report.aligned({name: f"{share:.2f}" for name, share in found["importances"].items()})
     yield report.heading("Command")
     yield found["command"]
+
+
+def _refused(tuned: BackgroundSearchCV, score: float) -> Iterator[str]:
+    """Say why a trial with a better score than the best setting's was not taken, if there is one."""
+    table = tuned.cv_results_
+    margin = next((trial.user_attrs[OWN] for trial in tuned.study_.trials if OWN in trial.user_attrs), None)
+    scores = np.where(np.equal(table["state"], "COMPLETE"), table["mean_test_score"], -np.inf)
+    highest = int(scores.argmax())
+    if margin is not None and scores[highest] > score:
+        yield (
+            f"Trial {highest + 1} scored {scores[highest]:.5f}, but did not beat the setting given by {margin:.0%} in "
+            "every fold: it is not taken, as that may be luck"
+        )
 
 
 def _write(

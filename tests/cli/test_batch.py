@@ -143,6 +143,22 @@ def test_a_model_whose_background_is_nowhere_finite_fails_in_a_sentence(lights):
     assert names("applied") == [REPORT]
 
 
+def test_a_model_is_not_applied_to_an_image_without_pixels(lights):
+    """It fails with a sentence and leaves no files, the others are done."""
+    run("remove", "lights/light0.fits", "one", *FAST, "--save-model", "night.npz")
+    write_image("lights/light1.fits", np.full_like(read_image("lights/light1.fits")[0], np.nan), overwrite=True)
+    result = run("apply", "night.npz", "lights", "-o", "applied", code=1)
+    assert "There is nothing to subtract a background from: of" in result.stderr and "missing" in result.stderr
+    assert names("applied") == results_of("light0", "light2", "light3")
+
+
+def test_a_mask_among_the_frames_is_none_of_them(lights):
+    """A directory may hold the mask of its frames."""
+    mask = np.ones(read_image("lights/light0.fits")[0].shape[:2], dtype=np.uint8)
+    write_image("lights/mask.fits", mask)
+    assert "4 done, 0 skipped, 0 failed" in run("batch", "lights", "-m", "lights/mask.fits", "-o", "flat", *FAST).stdout
+
+
 def test_apply_takes_what_a_model_leaves_open(lights):
     """--level and --correction replace the model's own; a flag of the fit is refused."""
     run("remove", "lights/light0.fits", "one", *FAST, "--save-model", "night.npz")

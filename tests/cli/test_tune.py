@@ -21,9 +21,10 @@ from skbgopt import BackgroundSearchCV, BackgroundSplineRegressor, make_sky_imag
 from skbgopt.cli import command_line
 from skbgopt.cli._options import DEFAULTS, removal_flags
 from skbgopt.cli._ranges import ranges_and_values
-from skbgopt.cli._tuning import _progress
+from skbgopt.cli._tuning import _progress, _refused
 from skbgopt.model_selection._space import as_distributions
 from skbgopt.model_selection._storage import open_storage
+from skbgopt.model_selection._study import OWN
 from tests.cli.command import argument, forked, names, run
 from tests.faults.killing import end
 
@@ -53,6 +54,21 @@ def command_in(result):
 
 
 # The setting found
+
+
+def test_the_report_says_why_a_better_score_was_not_taken():
+    """With its trial and the margin that it lacks; nothing where the best score was taken, or no setting was given."""
+
+    def sentences(scores, taken, own):
+        """What is said of three trials, the second of which was cut short."""
+        table = {"state": ["COMPLETE", "PRUNED", "COMPLETE"], "mean_test_score": np.array(scores)}
+        trials = [SimpleNamespace(user_attrs=attributes) for attributes in (own, {}, {})]
+        return list(_refused(SimpleNamespace(cv_results_=table, study_=SimpleNamespace(trials=trials)), taken))
+
+    (sentence,) = sentences([-0.5, -0.1, -0.4], -0.5, {OWN: 0.5})
+    assert sentence.startswith("Trial 3 scored -0.40000") and "by 50% in every fold" in sentence
+    assert not sentences([-0.5, -0.1, -0.4], -0.4, {OWN: 0.5})
+    assert not sentences([-0.5, -0.1, -0.4], -0.5, {})
 
 
 def test_remove_does_what_was_found(oiii):
