@@ -2,14 +2,17 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Two processes, one thread each: torch's threads would wait for each other.
+TESTS := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 IMAGE ?=
 DEMO_DIR ?= demo
 
-.PHONY: demo test test-fast lint docs fuzz bench bench-solvers bench-quality bench-rivals bench-search bench-uncertainty clean help faults
+.PHONY: demo test test-fast coverage lint docs fuzz bench bench-solvers bench-quality bench-rivals bench-search bench-uncertainty clean help faults
 
 help:
 	@echo "make demo [IMAGE=path]  remove the background of a made frame (or of yours) into $(DEMO_DIR)/"
 	@echo "make test               lint, type check and all tests"
+	@echo "make coverage           all tests, and the lines that none of them runs"
 	@echo "make docs               the pages with the gallery, in docs/_build/html"
 	@echo "make fuzz               the property tests with FUZZ_EXAMPLES=1000 examples each, and 20 minutes of bad files"
 	@echo "make faults             150 kills of the command, and a batch of 1000 frames that is killed in the middle"
@@ -37,9 +40,12 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Two processes, one thread each: torch's threads would wait for each other.
 test-fast: $(VENV)/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --cov
+	$(TESTS)
+
+# Apart from the tests, which take a third longer when every line of them is watched.
+coverage: $(VENV)/installed
+	$(TESTS) --cov
 
 docs: $(VENV)/installed
 	$(BIN)/python -m sphinx -W --keep-going docs docs/_build/html

@@ -148,14 +148,14 @@ class BackgroundLoss:
             spread = spread + self.alpha * overshoot
         if self.colour and residual.shape[1] > 1:
             spread = spread + self.colour * (share * (residual - mean) ** 2).sum(dim=1, keepdim=True)
-        return mean, spread + self.alpha * self._below_floor(model, total), overshoot
+        if self.floor:
+            spread = spread + self.alpha * self._below_floor(model, total)
+        return mean, spread, overshoot
 
     def _of_parts(self, spread: Tensor, overshoot: Tensor) -> Tensor:
         return spread.log() + self.alpha / self.eps * overshoot if self.envelope else spread.log()
 
-    def _below_floor(self, model: Tensor, total: Tensor) -> Tensor | float:
-        if not self.floor:
-            return 0.0
+    def _below_floor(self, model: Tensor, total: Tensor) -> Tensor:
         return (total[:, None] * (self._size(model) - model)).sum() / model.shape[1]
 
     def _size(self, values: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ class MMProblem:
 
     def _majorise(self, coef: Tensor, loss: BackgroundLoss) -> tuple[Tensor, Quadratic]:
         model = _product(self.design, coef.to(self.values))
-        if loss.floor or not self.values.is_cpu:
+        if loss.floor or not self.values.is_cpu or len(self.values) <= _BAND_ROWS:
             return loss.majorise(self.values, model, self.shares)
         # Without the mean over the image that the floor's term takes, each pixel stands for itself: bands of them
         # stay in the cache through the dozens of operations.

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 from sklearn import config_context
 
 from skbgopt import make_sky_image
+from skbgopt.solvers import minimize_mm
 
 # "ci" is for every run of the tests, "fuzz" for a long search: tests.properties.strategies.examples follows both.
 settings.register_profile(
@@ -72,6 +73,17 @@ def quick_reference():
 def rough_choice(monkeypatch):
     """A choice of the smoothing by fits of one step each, for tests that ask for one but not for the best."""
     monkeypatch.setattr("skbgopt.smoothing._STEPS", 1)
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    """Fits of a few steps, for tests that ask whether something runs and not what it finds."""
+
+    def few(*args, max_iter, **parameters):
+        return minimize_mm(*args, max_iter=min(max_iter, 3), **parameters)
+
+    for module in ("skbgopt.solvers", "skbgopt.stages"):
+        monkeypatch.setattr(f"{module}.minimize_mm", few)
 
 
 @pytest.fixture(params=[False, True], ids=["routing off", "routing on"])

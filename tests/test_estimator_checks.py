@@ -5,6 +5,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skbgopt.testing import all_estimators, example_estimators, expected_failed_checks
 
+pytestmark = pytest.mark.usefixtures("quick_reference")
+
 
 @parametrize_with_checks(example_estimators(), expected_failed_checks=expected_failed_checks, xfail_strict=True)
 def test_scikit_learn_checks(estimator, check):

@@ -52,7 +52,7 @@ def test_there_are_examples():
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-@pytest.mark.usefixtures("_small_frames", "rough_choice", "quick_reference")
+@pytest.mark.usefixtures("_small_frames", "few_steps", "rough_choice", "quick_reference")
 def test_an_example_runs_and_draws(path, figures, tmp_path, monkeypatch):
     """Each example has a title, runs without a file beside it, and makes a picture that can be drawn.
 

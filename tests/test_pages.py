@@ -97,7 +97,7 @@ def run_pip(words):
     subprocess.run([sys.executable, "-m", "pip", "install", *how, ROOT], check=True, capture_output=True)
 
 
-@pytest.mark.usefixtures("rough_choice", "quick_reference")
+@pytest.mark.usefixtures("few_steps", "rough_choice", "quick_reference")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_shows_runs(page, night, venv):
     """Every command ends with 0 and every script runs, one after the other in one directory."""
