@@ -111,8 +111,9 @@ class EachImage(  # type: ignore[call-arg]
             If a parameter is not allowed, X is a single image, or images and masks differ in number.
         """
         self._validate_params()
-        self.n_images_in_ = len(_samples(X, y, mask, sample_weight))
-        self._had_masks = mask is not None or sample_weight is not None
+        samples = _samples(X, y, mask, sample_weight)
+        self.n_images_in_ = len(samples)
+        self._had_masks = any(sample.metadata for sample in samples)
         return self
 
     def fit_each(self, X, *, mask=None, sample_weight=None):

@@ -162,8 +162,7 @@ def _check_enough(
         where = f" in channel {of_channels.argmin()}" if np.ptp(of_channels) > 0 else ""
         raise ValueError(
             f"Only {found} reduced pixels are usable{where}, {needed} are needed for {n_control_points} control points "
-            f"and degree {degree}; {prepared.describe_excluded()}. "
-            "Lower n_control_points or downscale_factor, or exclude less."
+            f"and degree {degree}; {prepared.describe_excluded()}. {_advice(prepared)}"
         )
     usable = prepared.usable
     linear = prepared.values[usable]
@@ -173,6 +172,12 @@ def _check_enough(
             f"Channel {np.argmin(varies)} is constant where it is usable, there is no background to fit; "
             f"{prepared.describe_excluded()}."
         )
+
+
+def _advice(prepared: PreparedImage) -> str:
+    if prepared.excluded.get("outside the thresholds", 0) > prepared.frame.height * prepared.frame.width / 2:
+        return "Widen the thresholds; if some pixels are far brighter than all else, mask them or lower quantile."
+    return "Lower n_control_points or downscale_factor, or exclude less."
 
 
 def _control_points(prepared: PreparedImage, settings: FitSettings, random_state: np.random.RandomState) -> np.ndarray:

@@ -464,6 +464,12 @@ NOTHING_LEFT = {
     "constant channel": (np.dstack([sky(), np.full((80, 120), 5.0)]), {}, {}, "9600"),
     "too few for the spline": (sky(), {}, {"n_control_points": 200}, r"150 .*200 are needed"),
     "tiny": (sky((2, 3)), {}, {}, r"of 6 pixels"),
+    "a row in twenty is far too bright": (
+        np.where(np.arange(80)[:, None] % 20, sky(), 1e10),
+        {},
+        {},
+        "mask them or lower quantile",
+    ),
     "outside the thresholds": (sky(), {}, {"threshold_min": 5, "threshold_max": 6}, "outside the thresholds"),
 }
 

@@ -214,6 +214,7 @@ def test_forgotten_masks_are_named(images, masks):
         each.predict(images, mask=masks)
         each.fit_transform(images, mask=masks)
         each.fit(images).predict(images)
+        each.fit(images, mask=[None] * len(images)).predict(images)
 
 
 @pytest.mark.parametrize("enabled", [False, True])

@@ -223,6 +223,9 @@ def test_maps_of_any_size_are_folds(image):
         ),
         ([(np.ones((0, 0), bool),) * 2], "got bool of shape \\(0, 0\\)"),
         ([], "at least one fold"),
+        ([1, 2], r"'cv' parameter must be None, .* Got \[1, 2\] instead"),
+        ("ab", "'cv' parameter must be None, .* Got 'ab' instead"),
+        (3.0, "'cv' parameter must be None, .* Got 3.0 instead"),
         ([(np.ones((4, 6), bool), np.zeros((4, 6), bool))], "Fold 0 holds out no usable pixel"),
     ],
 )

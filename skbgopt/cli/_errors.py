@@ -91,6 +91,7 @@ class SentenceCommand(GroupedCommand):
     def invoke(self, ctx: click.Context):
         """Run the command, as `click.Command.invoke` does."""
         try:
+            _check_directory()
             ctx.with_resource(logged_to(ctx.params.get("log_file"), files_beside(ctx)))
             with _warnings_as_lines(ctx.meta.setdefault(WARNINGS, [])):
                 return super().invoke(ctx)
@@ -106,6 +107,14 @@ class SentenceCommand(GroupedCommand):
             complain(f"skbgopt: {_with_flags(sentence(error), ctx.command)}")
             users = isinstance(error, _USERS_ERRORS) or getattr(error, "errno", None) in _USERS_NUMBERS
             ctx.exit(BAD_INPUT if users else FAILURE)
+
+
+def _check_directory() -> None:
+    """Raise ValueError where the current directory has been deleted, which libraries answer with the end of it all."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise ValueError("The current directory has been deleted: change to another one.") from None
 
 
 def _usage_sentence(error: click.ClickException) -> str:

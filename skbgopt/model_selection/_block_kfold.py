@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import KW_ONLY, asdict, dataclass
 from numbers import Integral
 from typing import Any
@@ -166,9 +166,23 @@ def check_cv(cv):
     ----------
     cv : None, int, splitter or iterable of (train, test)
         3 folds of blocks, so many, an object like `ImageBlockKFold`, or pairs of boolean maps.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
     """
     if cv is None:
         return ImageBlockKFold()
     if isinstance(cv, Integral):
         return ImageBlockKFold(int(cv))
-    return cv if hasattr(cv, "split") else GivenFolds(list(cv))
+    # A text has a split, too.
+    if hasattr(cv, "split") and not isinstance(cv, str):
+        return cv
+    pairs = list(cv) if isinstance(cv, Iterable) else [cv]
+    if not all(isinstance(pair, Sized) and not isinstance(pair, str) and len(pair) == 2 for pair in pairs):
+        raise ValueError(
+            "The 'cv' parameter must be None, a number of folds, an object like ImageBlockKFold, or pairs of boolean "
+            f"maps (train, test). Got {cv!r} instead."
+        )
+    return GivenFolds(pairs)

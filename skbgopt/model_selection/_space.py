@@ -21,6 +21,10 @@ DEFAULT_SPACE: dict[str, BaseDistribution] = {
     "threshold_max": FloatDistribution(0.5, 1.0),
     "smoothing": FloatDistribution(1e-7, 10.0, log=True),
 }
+_TAKES = (
+    "The 'param_distributions' parameter takes a distribution of Optuna, (low, high), (low, high, 'log') or a list of "
+    "choices for each name"
+)
 PUBLISHED = {"n_control_points": 32, "order": 2, "quantile": 0.95, "smoothing": 0.0}
 
 
@@ -51,11 +55,13 @@ def _as_distribution(name: str, given) -> BaseDistribution:
     if isinstance(given, tuple) and (len(given) == 2 or (len(given) == 3 and given[2] == "log")):
         low, high, *log = given
         kind = IntDistribution if all(isinstance(end, Integral) for end in (low, high)) else FloatDistribution
-        return kind(low, high, log=bool(log))
-    raise TypeError(
-        "The 'param_distributions' parameter takes a distribution of Optuna, (low, high), (low, high, 'log') or a "
-        f"list of choices for each name, got {given!r} for {name!r}."
-    )
+        try:
+            return kind(low, high, log=bool(log))
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{_TAKES}, low not above high, and above 0 with 'log', got {given!r} for {name!r}."
+            ) from error
+    raise TypeError(f"{_TAKES}, got {given!r} for {name!r}.")
 
 
 def suggest(trial: optuna.Trial, distributions: dict[str, BaseDistribution]) -> dict[str, Any]:

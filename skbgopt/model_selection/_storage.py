@@ -73,7 +73,7 @@ def _without_password(url: str) -> str:
 
 def _journal(path: str) -> JournalStorage:
     file = Path(path)
-    if file.exists() and not file.is_file():
+    if "\0" in path or (file.exists() and not file.is_file()):
         raise _no_journal(path, "which is no regular file")
     if file.exists() and file.stat().st_size:
         with file.open("rb") as content:
@@ -120,6 +120,11 @@ def _whole_length(file: Path) -> int:
 
 def _database(url: str) -> RDBStorage:
     is_sqlite = url.startswith("sqlite")
+    if is_sqlite and make_url(url).database in (None, "", ":memory:"):
+        raise ValueError(
+            "The 'storage' parameter of BackgroundSearchCV must be a database that outlasts the process, not one in "
+            f"memory. Got {url!r} instead: name a file, as in sqlite:///search.db, or leave it out."
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         storage = RDBStorage(

@@ -289,3 +289,14 @@ def test_replaced_files_may_have_the_longest_names(folder):
     with all_or_none([target]) as staged:
         staged[target].write_text("newer")
     assert target.read_text() == "newer" and names(folder) == [target.name]
+
+
+def test_a_directory_that_is_gone(galaxy, tmp_path, monkeypatch):
+    """The current directory has been deleted: a sentence says so, even where all paths are absolute."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    result = run("remove", tmp_path / "galaxy.fits", tmp_path / "out", *FAST, code=2)
+    assert result.stderr == "skbgopt: The current directory has been deleted: change to another one.\n"
+    assert not (tmp_path / "out").exists()
