@@ -35,6 +35,8 @@ _FIRST_SMOOTHING = 1e-4
 _STRONG = 250.0
 # The smoothing is chosen on this many: from more, models that bend learn to foresee more of the nebulae.
 _CHOICE_PIXELS = 5000
+# On fewer pixels the threads of fits wait for each other rather than work.
+_LEAST_THREADED = 4000
 # Pixels that the control points are moved on, for each of them.
 _MOVING_PIXELS_PER_POINT = 50
 # Times that objects are masked and the sky fitted again.
@@ -230,10 +232,10 @@ class StagedFit:
     def solve_at_best(self, stages: Stages) -> tuple[SmoothingPath, StagedSolution]:
         """Fit the sample at each smoothing of the settings, and choose among the solutions by held-out blocks."""
         smoothings = self.settings.smoothings
-        # Other devices work on their own, and not all may be called from several threads.
-        each = thread_map if self.device.type == "cpu" else map
-        solutions = list(each(lambda smoothing: self.solve(stages, smoothing), smoothings))
         n_sample = len(self.pixels.index)
+        # Other devices work on their own, and not all may be called from several threads.
+        each = thread_map if self.device.type == "cpu" and n_sample >= _LEAST_THREADED else map
+        solutions = list(each(lambda smoothing: self.solve(stages, smoothing), smoothings))
         rows = np.linspace(0, n_sample - 1, min(n_sample, _CHOICE_PIXELS)).round().astype(int)
         at = self.pixels.index[rows]
         cuts = [(labels.ravel()[at], folds) for labels, folds in held_out_blocks(self.prepared.usable.shape)]

@@ -27,8 +27,8 @@ def sky():
 
 
 def test_the_truth_is_a_perfect_model(sky):
-    """All four measures are zero."""
-    assert measure(sky.truth, sky) == {"left": 0, "bias": 0, "eaten": 0, "worst_local": 0}
+    """All five measures are zero."""
+    assert measure(sky.truth, sky) == {"left": 0, "bias": 0, "sky_bias": 0, "eaten": 0, "worst_local": 0}
 
 
 def test_a_model_that_takes_half_of_the_object_eats_half(sky):
@@ -51,6 +51,21 @@ def test_a_constant_offset_is_bias_and_nothing_of_the_gradient(sky):
     assert found["bias"] == pytest.approx(-1.0)
     assert found["left"] == pytest.approx(0, abs=1e-12)
     assert found["worst_local"] == pytest.approx(1.0)
+
+
+def test_the_bias_of_the_sky_is_that_beside_the_objects(sky):
+    """An offset of two sigma under an object and of one beside it."""
+    model = sky.truth + NOISE * np.where(sky.object_pixels, 2.0, 1.0)[:, :, None]
+    found = measure(model, sky)
+    assert found["sky_bias"] == pytest.approx(1.0)
+    share = sky.object_pixels.sum() / (~sky.excluded).sum()
+    assert found["bias"] == pytest.approx(1.0 + share)
+
+
+def test_where_all_is_object_no_bias_of_the_sky_is_known(sky):
+    """It is None then, as the summary takes it."""
+    all_object = KnownSky(sky.image, sky.truth, sky.excluded, sky.noise, np.full_like(sky.light, 1e3))
+    assert measure(sky.truth, all_object)["sky_bias"] is None
 
 
 def test_no_model_leaves_all_of_the_gradient(sky):
@@ -77,7 +92,7 @@ def test_a_level_that_is_not_known_is_free(sky):
     level_free = KnownSky(sky.image, sky.truth, sky.excluded, sky.noise, sky.light, level_known=False)
     objects = np.where(sky.image - sky.truth > 1e4, 0, sky.image - sky.truth)
     found = measure(sky.truth + 7.0 + 0.5 * objects, level_free)
-    assert found["bias"] is None
+    assert found["bias"] is None and found["sky_bias"] is None
     assert found["eaten"] == pytest.approx(0.5)
 
 
@@ -169,7 +184,7 @@ def test_the_summary_compares_with_the_best_rival_of_each_frame():
     assert record["max_eaten"] == pytest.approx(0.02)
     assert record["max_eaten_rival"] == pytest.approx(0.3) and record["eaten_more_rival"] == 0
     assert record["max_eaten_least"] == pytest.approx(0.03) and record["eaten_more_least"] == 1
-    assert record["over_published"] is None and record["max_bias"] is None
+    assert record["over_published"] is None and record["max_bias"] is None and record["max_sky_bias"] is None
 
 
 def test_what_is_missing_is_named(monkeypatch):

@@ -26,7 +26,14 @@ from quality_summary import print_summary, summarise
 from skbgopt.datasets import SKY_KINDS
 
 _KINDS = (*SKY_KINDS, *REAL_SKIES)
-_COLUMNS = {"left": "left", "bias": "bias", "eaten": "eaten", "worst_local": "local", "seconds": "s"}
+_COLUMNS = {
+    "left": "left",
+    "bias": "bias",
+    "sky_bias": "of sky",
+    "eaten": "eaten",
+    "worst_local": "local",
+    "seconds": "s",
+}
 
 
 def run_method(method: NamedMethod, sky: KnownSky) -> dict:

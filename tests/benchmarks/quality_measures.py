@@ -77,6 +77,7 @@ def measure(model: np.ndarray, sky: KnownSky) -> dict[str, float | None]:
 
     left : what is left of the gradient, 0 to 1 and more (`skbgopt.gradient_left` over the usable pixels).
     bias : mean of model - truth over the usable pixels in sigma, of the channel where it is largest.
+    sky_bias : the same over the usable pixels that belong to no object.
     eaten : sum of model - truth over the objects' pixels over the objects' light; negative is light added.
     worst_local : largest mean of |model - truth| in a 64 x 64 block in sigma, of the worst channel.
     """
@@ -85,14 +86,21 @@ def measure(model: np.ndarray, sky: KnownSky) -> dict[str, float | None]:
     error = _holed(model.astype(float) - sky.truth, sky.excluded) / sky.noise
     if not sky.level_known:
         error -= np.nanmedian(error[~sky.object_pixels], axis=0)
-    bias = np.nanmean(error, axis=(0, 1))
+    bare = ~sky.excluded & ~sky.object_pixels
     light = sky.object_light
     return {
         "left": gradient_left(model, sky.truth, sky.excluded),
-        "bias": float(bias[np.abs(bias).argmax()]) if sky.level_known else None,
+        "bias": _bias(error[~sky.excluded]) if sky.level_known else None,
+        "sky_bias": _bias(error[bare]) if sky.level_known and bare.any() else None,
         "eaten": float(error[sky.object_pixels].sum() / light) if light > 0 else None,
         "worst_local": float(np.nanmax(block_reduce(np.abs(error), LOCAL_BLOCK, np.nanmean))),
     }
+
+
+def _bias(error: np.ndarray) -> float:
+    """Return the mean of the channel where it is largest."""
+    of_channels = error.mean(axis=0)
+    return float(of_channels[np.abs(of_channels).argmax()])
 
 
 def real_light(image: np.ndarray, noise: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ def print_summary(summary: Sequence[dict]) -> None:
     """Print the records as a table."""
     columns = {
         "frames": "frames", "left": "left", "over_rival": "/rival", "over_rival_worst": "worst",
-        "over_published": "/publ.", "max_bias": "max|bias|", "max_eaten": "max|eaten|",
+        "over_published": "/publ.", "max_bias": "max|bias|", "max_sky_bias": "of the sky", "max_eaten": "max|eaten|",
         "max_eaten_rival": "best's", "eaten_more_rival": "more on", "max_eaten_least": "least",
         "eaten_more_least": "more on", "max_local": "max local",
     }  # fmt: skip
@@ -59,6 +59,7 @@ def _group_record(name: str, rows: Sequence[dict]) -> dict:
         "over_rival_worst": _largest(over_rival),
         "over_published": _geometric_mean(left / _values(rows, "published", "left")),
         "max_bias": _largest(np.abs(_values(rows, name, "bias"))),
+        "max_sky_bias": _largest(np.abs(_values(rows, name, "sky_bias"))),
         "max_eaten": _largest(eaten),
         "max_eaten_rival": _largest(of_best),
         "eaten_more_rival": int((eaten > of_best).sum()),
