@@ -16,6 +16,8 @@ COMMENTARY = ("COMMENT", "HISTORY", "")
 _COMMENTARY_LENGTH = 72
 _CARD_LENGTH = 80
 _KEYWORD = re.compile(r"[A-Z0-9_-]{0,8}")
+# A string with its quotes doubled, and a comment.
+_STRING_CARD = re.compile(r"[A-Z0-9_-]{1,8} *= +'((?:[^']|'')*)' *(?:/ ?(.*))?")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([EeDd][+-]?\d+)?")
 
 # They describe how the pixels were stored, which the writer decides anew. INHERIT, EXTVER and EXTLEVEL make
@@ -102,11 +104,20 @@ def repaired(header: fits.Header, path: Path) -> fits.Header:
             continue
         if not was_sound:
             mended.append(printable(card.keyword))
-        kept.append(card, end=True)
+        kept.append(_with_whole_string(card), end=True)
     for cards, what in ((mended, "repaired"), (dropped, "dropped")):
         if cards:
             warnings.warn(f"{path}: {what} FITS cards that break the standard: {', '.join(cards)}.", stacklevel=2)
     return kept
+
+
+def _with_whole_string(card: fits.Card) -> fits.Card:
+    """Return a card with all of its string, which astropy ends at a quote before a slash (its issue 18831)."""
+    found = None if card.keyword in COMMENTARY else _STRING_CARD.fullmatch(card.image)
+    value = "" if found is None else found[1].replace("''", "'").rstrip()
+    if found is None or "'" not in value or value == card.value:
+        return card
+    return fits.Card(card.keyword, value, (found[2] or "").rstrip())
 
 
 def _is_sound(card: fits.Card) -> bool:
