@@ -104,8 +104,24 @@ def test_the_choice_is_a_fit_at_that_number():
     np.testing.assert_array_equal(fixed.predict(np.zeros(SHAPE)), model.predict(np.zeros(SHAPE)))
 
 
-def test_the_number_of_threads_changes_nothing():
+@pytest.mark.parametrize(("least", "side_by_side"), [(0, True), (10**9, False)])
+def test_the_fits_of_a_path_run_side_by_side(monkeypatch, least, side_by_side):
+    """But not on small images, where threads would wait for each other."""
+    seen = []
+
+    def record(function, items):
+        seen.append(len(items))
+        return list(map(function, items))
+
+    monkeypatch.setattr("skbgopt.stages.thread_map", record)
+    monkeypatch.setattr("skbgopt.stages._LEAST_THREADED", least)
+    fitted_on(plane)
+    assert (len(SMOOTHING_PATH) in seen) == side_by_side
+
+
+def test_the_number_of_threads_changes_nothing(monkeypatch):
     """Fits of a path run side by side, each on one thread."""
+    monkeypatch.setattr("skbgopt.stages._LEAST_THREADED", 0)
     before = torch.get_num_threads()
     models = []
     try:
