@@ -1,9 +1,11 @@
 """Work on several threads."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from skbgopt._threads import single_threaded, thread_map
 
@@ -42,3 +44,35 @@ def test_one_thread_for_a_while(n_threads):
         assert torch.get_num_threads() == 1
         raise KeyError
     assert torch.get_num_threads() == n_threads
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_overlapping_limits_are_lifted_by_the_last(first_out):
+    """Whichever of two threads leaves first; a thread that began under the limit of the other is not left with it."""
+    before, seen = threadpool_info(), []
+    torch_before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    entered, leave = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
+
+    def work(k):
+        with single_threaded():
+            entered[k].set()
+            leave[k].wait(20)
+            seen.append(torch.get_num_threads())
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(2)]
+    for k, thread in enumerate(threads):
+        thread.start()
+        assert entered[k].wait(20)
+    for k in (first_out, 1 - first_out):
+        leave[k].set()
+        threads[k].join()
+    try:
+        assert seen == [1, 1]
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 3
+        assert [part["num_threads"] for part in threadpool_info() if part["user_api"] == "blas"] == [
+            part["num_threads"] for part in before if part["user_api"] == "blas"
+        ]
+    finally:
+        torch.set_num_threads(torch_before)
