@@ -22,7 +22,7 @@ def resolve_device(device: str) -> torch.device:
     if device != "auto":
         try:
             return _working(device)
-        except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        except (RuntimeError, AssertionError, ImportError) as error:
             # PyTorch goes on with all devices that there are.
             reason = str(error).splitlines()[0].split(". ")[0]
             raise ValueError(
@@ -42,7 +42,7 @@ def on_device(device: str, function: Callable[[torch.device], Result]) -> Result
     found = resolve_device(device)
     try:
         return function(found)
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:
         if device != "auto" or found.type == "cpu":
             raise
         reason = str(error).splitlines()[0]

@@ -12,10 +12,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ._device import resolve_device
+from ._device import on_device
 from .control_points import grid_control_points, random_control_points
 from .losses import BackgroundLoss
-from .solvers import MMProblem, bending_penalty, minimize_mm
+from .solvers import MMProblem, MMResult, bending_penalty, minimize_mm
 from .splines import Spline, spline_basis, tail_degree
 
 
@@ -147,26 +147,23 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
             centres = grid_control_points(n_points, low, high)
         else:
             centres = random_control_points(n_points, low, high, check_random_state(self.random_state))
-        device = resolve_device(self.device)
         distinct = torch.from_numpy(np.unique(points, axis=0))
         basis = spline_basis(torch.from_numpy(centres), distinct, self.order, degree)
         design = basis.design(torch.from_numpy(points))
         middle = np.median(values, axis=0)
         scale = self._scale(points, values)
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        tensors = (
-            part.to(device, dtype)
-            for part in (
-                design,
-                torch.from_numpy((values - middle) / scale),
-                torch.from_numpy(np.repeat(weights[:, None], values.shape[1], axis=1)),
-            )
-        )
-        design, scaled, weights = tensors
+        scaled = torch.from_numpy((values - middle) / scale)
+        repeated = torch.from_numpy(np.repeat(weights[:, None], values.shape[1], axis=1))
         loss = BackgroundLoss(eps=1.0, alpha=self.alpha, colour=0.0, floor=False)
         penalty = bending_penalty(self.smoothing, loss, values.shape[1])
-        problem = MMProblem(design, basis.energies, scaled, weights, penalty)
-        result = minimize_mm(problem, loss, max_iter=self.max_iter, tol=self.tol)
+
+        def minimize(device: torch.device) -> MMResult:
+            dtype = torch.float32 if device.type == "mps" else torch.float64
+            on_it, values, weights = (part.to(device, dtype) for part in (design, scaled, repeated))
+            problem = MMProblem(on_it, basis.energies, values, weights, penalty)
+            return minimize_mm(problem, loss, max_iter=self.max_iter, tol=self.tol)
+
+        result = on_device(self.device, minimize)
         spline = basis.spline(result.coef.cpu())
         tail = spline.tail_coef.numpy() * scale
         tail[0] += middle

@@ -6,10 +6,11 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skbgopt import BackgroundSplineRegressor, PolyharmonicSplineRegressor
+from skbgopt import BackgroundSplineRegressor, PolyharmonicSplineRegressor, make_sky_image
 from skbgopt import _device as device_module
 from skbgopt.losses import BackgroundLoss
 from skbgopt.solvers import MMProblem, minimize_mm
+from tests.emulated_device import EmulatedDevice
 
 WAYS = {
     "mm": {},
@@ -88,6 +89,56 @@ def test_a_step_reads_no_single_value_of_the_pixels():
     with HostTransfers() as transfers:
         minimize_mm(problem, BackgroundLoss(eps=1.0, floor=False), start, max_iter=5)
     assert transfers.count == 0
+
+
+@pytest.fixture(params=["cuda", "mps"])
+def emulated(request, monkeypatch):
+    """A device that keeps what lives on it apart."""
+    monkeypatch.setattr(device_module, "resolve_device", torch.device)
+    return EmulatedDevice(request.param)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("galaxy", {"smoothing": "auto"}),
+        ("oiii", {}),
+        ("dust", {}),
+        ("milky_way", {}),
+        ("oiii", WAYS["moved"]),
+        ("ha", {"loss_scale": 0.001}),
+        ("ha", WAYS["adam"]),
+    ],
+)
+def test_nothing_on_the_device_meets_the_cpu(emulated, kind, parameters):
+    """Of skies with a glow, with objects, full of dust or crowded, every tensor of a fit is where it is wanted."""
+    image = make_sky_image(kind, shape=(240, 360), random_state=1).image
+    with emulated:
+        model = BackgroundSplineRegressor(device=emulated.device.type, n_control_points=16)
+        model.set_params(**{"smoothing": 1e-3, **parameters}).fit(image)
+    assert emulated.n_tensors > 0
+    assert np.isfinite(model.predict(image)).all()
+
+
+def test_samples_are_fitted_on_the_device(emulated):
+    """Those of the regressor of points too."""
+    points = np.random.default_rng(0).uniform(size=(60, 2))
+    model = PolyharmonicSplineRegressor(n_control_points=9, device=emulated.device.type)
+    with emulated:
+        model.fit(points, points[:, 0])
+    assert emulated.n_tensors > 0
+    np.testing.assert_allclose(model.predict(points), points[:, 0], atol=1e-2)
+
+
+def test_a_device_that_fails_gives_way_for_samples_too(monkeypatch):
+    """With the result of the CPU."""
+    points = np.random.default_rng(0).uniform(size=(60, 2))
+    model = PolyharmonicSplineRegressor(n_control_points=9)
+    expected = model.set_params(device="cpu").fit(points, points[:, 0]).predict(points)
+    monkeypatch.setattr(device_module, "resolve_device", lambda _: torch.device("meta"))
+    with pytest.warns(RuntimeWarning, match="meta device fails .*; fitting on the CPU"):
+        found = model.set_params(device="auto").fit(points, points[:, 0]).predict(points)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_an_automatic_device_that_fails_gives_way_to_the_cpu(mono_frame, monkeypatch):
