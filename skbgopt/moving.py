@@ -70,7 +70,7 @@ def move_control_points(
         problem = MMProblem(found.design(points), found.energies, values, weights, penalty)
         following = problem.design.T @ model / len(points)
         for _ in range(_LINEAR_STEPS):
-            following, _ = problem.step(following, loss)
+            following = problem.step(following, loss)
         return _State(found, problem, following, problem.penalised_loss(following, loss))
 
     given = MMProblem(basis.design(points), basis.energies, values, weights, penalty).penalised_loss(coef, loss)

@@ -1,4 +1,4 @@
-"""Skirts: the faint light around objects, below what shows as one, that would lift a background at their edges.
+"""Skirts, or wings: the faint light around objects, below what shows as one, that would lift a background there.
 
 A background is drawn across an object from what it finds at the rim, so a little light there becomes much light under
 the object. Where the rim is too faint to be masked it can still be measured: it falls off with the distance from the

@@ -91,7 +91,7 @@ class MMProblem:
     values, weights : Tensor of shape (n_pixels, n_channels)
     penalty : float
     sample : MMProblem, optional
-        Some of the pixels, to take the Gram matrices from: they are hundred times as dear as all else, and need
+        Some of the pixels, to take the Gram matrices from: they are a hundred times as dear as all else, and need
         not be exact.
     """
 
@@ -146,11 +146,11 @@ class MMProblem:
         factors, pivots = torch.linalg.lu_factor(system)
         return lambda downhill: torch.linalg.lu_solve(factors, pivots, downhill.T[:, :, None])[:, :, 0].T
 
-    def step(self, coef: Tensor, loss: BackgroundLoss) -> tuple[Tensor, tuple[float, float]]:
-        """Return the minimiser of the majoriser at coef, and loss and penalty at coef."""
+    def step(self, coef: Tensor, loss: BackgroundLoss) -> Tensor:
+        """Return the minimiser of the majoriser at coef."""
         here = self.look(coef, loss)
         assert here.gram is not None
-        return coef + self.solver(here.gram)(here.downhill), (here.loss, here.bending)
+        return coef + self.solver(here.gram)(here.downhill)
 
     def penalised_loss(self, coef: Tensor, loss: BackgroundLoss) -> float:
         """Return loss + penalty at coef."""
@@ -216,7 +216,7 @@ def anneal(problem: MMProblem, loss: BackgroundLoss, max_iter: int = 200, tol: f
     coef = coarse.constant(_quantiles(used, 1 / (2 + 2 * loss.alpha)))
     schedule = _annealing(loss.eps, used)
     for eps in schedule:
-        coef, _ = coarse.step(coef, loss.with_eps(eps))
+        coef = coarse.step(coef, loss.with_eps(eps))
     result = minimize_mm(coarse, loss, coef, max_iter=max_iter, tol=tol)
     return replace(result, n_iter=result.n_iter + len(schedule))
 

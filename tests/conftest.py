@@ -47,12 +47,6 @@ def mono_frame():
 
 
 @pytest.fixture(scope="session")
-def landscape_frame():
-    """A colour frame with a dark foreground that its mask covers."""
-    return make_sky_image("landscape", shape=(240, 360), random_state=2)
-
-
-@pytest.fixture(scope="session")
 def colour_frame():
     """A float64 colour frame without missing pixels, its sides multiples of the block."""
     return make_sky_image("galaxy", shape=(240, 360), empty_border=0, dtype=np.float64, random_state=3)

@@ -1,6 +1,7 @@
 """Who imports whom."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import skbgopt
 
 PACKAGE = Path(skbgopt.__file__).parent
+LAYOUT = Path(__file__).parents[1] / "docs" / "development" / "layout.md"
 CORE = ("splines", "control_points", "losses", "solvers")
 ESTIMATORS = ("background", "regression", "each_image", "model_selection")
 
@@ -113,14 +115,25 @@ def test_one_importer_of_optuna():
 
 
 def test_private_parts_of_scikit_learn_in_few_places():
-    """The parameter constraints are the one private module of scikit-learn that is used."""
+    """Of scikit-learn the parameter constraints and the check of weights are all that is used and private."""
     private = {
         target
         for imported in GRAPH.values()
         for target in imported
-        if target.startswith("sklearn.") and any(part.startswith("_") for part in target.split(".")[:-1])
+        if target.startswith("sklearn.") and any(part.startswith("_") for part in target.split("."))
     }
-    assert all(target.startswith("sklearn.utils._param_validation") for target in private)
+    constraints = {target for target in private if target.startswith("sklearn.utils._param_validation")}
+    assert private - constraints == {"sklearn.utils.validation._check_sample_weight"}
+
+
+def test_imports_point_down_the_list_of_the_layout():
+    """Every module stands on it, and imports none that stands above."""
+    rows = [line.split("|")[1] for line in LAYOUT.read_text().splitlines() if line.startswith("| `")]
+    level = {name: k for k, row in enumerate(rows) for name in re.findall(r"`(\w+)/?`", row)}
+    assert {name.split(".")[1] for name in GRAPH if "." in name} - {"__main__"} == set(level)
+    for name in set(GRAPH) - {"skbgopt", "skbgopt.__main__"}:
+        for target in belongs_to(GRAPH[name] & set(GRAPH), "skbgopt") - {"skbgopt"}:
+            assert level[name.split(".")[1]] <= level[target.split(".")[1]], f"{name} imports {target}"
 
 
 def test_no_cycles():

@@ -109,8 +109,7 @@ def test_no_step_raises_the_penalised_loss(order, n_channels, loss, seed, penalt
     coef = torch.from_numpy(rng.normal(size=(basis.n_functions, n_channels)))
     before = problem.penalised_loss(coef, loss)
     for _ in range(15):
-        following, (value, bending) = problem.step(coef, loss)
-        assert value + bending == before or abs(value + bending - before) <= 1e-12 * (1 + abs(before))
+        following = problem.step(coef, loss)
         after = problem.penalised_loss(following, loss)
         assert after <= before + 1e-9 * (1 + abs(before))
         coef, before = following, after
