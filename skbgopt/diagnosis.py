@@ -92,7 +92,8 @@ def diagnose(
     prepared, fitted = _thinned(prepared, fitted)
     usable = prepared.usable
     residual = prepared.sigmas(fitted.background)
-    sky = np.clip(residual[usable & ~fitted.objects], -_SIGNIFICANT, _SIGNIFICANT)
+    sky = np.clip(residual, -_SIGNIFICANT, _SIGNIFICANT)[usable & ~fitted.objects]
+    n_sky = np.count_nonzero(prepared.weights[usable & ~fitted.objects], axis=0)
     doubts = (
         _too_little_sky(prepared, fitted),
         _clipped(prepared, fitted, thresholds),
@@ -102,7 +103,7 @@ def diagnose(
         _not_converged(fitted, settings),
     )
     return Diagnosis(
-        reduced_chi2=(sky**2).mean(axis=0) if len(sky) else np.full(residual.shape[2], np.nan),
+        reduced_chi2=np.where(n_sky > 0, (sky**2).sum(axis=0) / np.maximum(n_sky, 1), np.nan),
         overshoot_fraction=float((residual[usable] < -_SIGNIFICANT).any(axis=1).mean()),
         doubts=[doubt for doubt in doubts if doubt is not None],
     )

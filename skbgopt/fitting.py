@@ -220,9 +220,9 @@ def _judged(
     prepared, stages, curve = solver.prepared, solution.stages, solver.curve
     objects = prepared.usable & (solution.sky < 0.5)
     on_grid = solver.on_grid(stages, result.coef)
-    residual = (prepared.values - curve.invert(on_grid)) / prepared.block_noise
+    residual = prepared.residual_sigmas(curve.invert(on_grid))
     sky = prepared.usable & ~objects
-    found = sky_level(residual, sky, solver.loss.alpha, len(result.coef), prepared.crowded)
+    found = sky_level(residual[sky], prepared.weights[sky], solver.loss.alpha, len(result.coef), prepared.crowded)
     units = FitUnits(curve, solver.loss.eps, solver.calm) if isinstance(curve, LinearCurve) else None
     if isinstance(curve, LinearCurve):
         curve = replace(curve, offset=curve.offset + found.offset * prepared.block_noise)

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from scipy.ndimage import generate_binary_structure, iterate_structure, median_filter, minimum_filter, uniform_filter
 
+from .quantiles import weighted_quantiles
 from .reduction import reduce_blocks
 
 # Residuals are averaged over windows of so many reduced pixels, so that faint extended light stands out.
@@ -28,39 +29,42 @@ _LEAST_SCATTER = 1 / _WINDOW
 _ROWS = 100
 
 
-def sky_weights(residual_sigmas: np.ndarray, usable: np.ndarray) -> np.ndarray:
+def sky_weights(residual_sigmas: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return how far each reduced pixel is sky and not an object that lies coherently above it in any channel.
 
     Parameters
     ----------
     residual_sigmas : ndarray of shape (n_rows, n_columns, n_channels)
-        Image less background over the noise of a reduced pixel; anything where not usable.
-    usable : ndarray of bool, shape (n_rows, n_columns)
+        Image less background over the noise of a reduced pixel; anything where the weight is 0.
+    weights : ndarray of the same shape
+        How much each counts in telling the sky; 0 = not usable.
 
     Returns
     -------
     ndarray of shape (n_rows, n_columns)
         1 = sky, 0 = object, in between on the way: a pixel must not leave the fit because of a rounding error.
-        1 where not usable.
+        1 where not usable in any channel.
     """
-    weights = np.ones(usable.shape, dtype=np.float32)
-    coverage = uniform_filter(usable.astype(np.float32), _WINDOW, mode="constant")
-    np.maximum(coverage, 1e-9, out=coverage)
+    sky = np.ones(weights.shape[:2], dtype=np.float32)
     for c in range(residual_sigmas.shape[2]):
+        # Of any size, and what counts is their ratio.
+        weight = (weights[:, :, c] / (weights[:, :, c].max() or 1)).astype(np.float32)
+        usable = weight > 0
+        coverage = uniform_filter(weight, _WINDOW, mode="constant")
         channel = np.where(usable, residual_sigmas[:, :, c], 0).astype(np.float32, copy=False)
-        average = uniform_filter(np.clip(channel, -_CLIP, _CLIP, out=channel), _WINDOW, mode="constant")
-        average /= coverage
-        low, high = np.quantile(average[usable], [_LOW, _HIGH])
+        channel = np.clip(channel, -_CLIP, _CLIP, out=channel) * weight
+        average = uniform_filter(channel, _WINDOW, mode="constant")
+        average /= np.maximum(coverage, np.finfo(np.float32).tiny, out=coverage)
+        low, high = weighted_quantiles(average[usable], weight[usable], [_LOW, _HIGH])
         # Of a normal distribution they lie 1.645 and 0.842 sigma below the middle.
         scatter = max((high - low) / 0.803, _LEAST_SCATTER)
         average -= high + 0.842 * scatter
         average *= -1 / (2 * _RAMP * scatter)
         average += _SIGMAS / (2 * _RAMP) + 0.5
-        np.minimum(weights, np.clip(average, 0, 1, out=average), out=weights)
-    weights[~usable] = 1
-    growth = min(max(min(usable.shape) // _BLOCKS_PER_GROWTH, _LEAST_GROWTH), _MOST_GROWTH)
+        np.minimum(sky, np.clip(average, 0, 1, out=average), out=sky, where=usable)
+    growth = min(max(min(sky.shape) // _BLOCKS_PER_GROWTH, _LEAST_GROWTH), _MOST_GROWTH)
     footprint = iterate_structure(generate_binary_structure(2, 1), growth)
-    return minimum_filter(weights, footprint=footprint, mode="nearest")
+    return minimum_filter(sky, footprint=footprint, mode="nearest")
 
 
 def starless_light(residual_sigmas: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, int]:

@@ -61,7 +61,7 @@ class PreparedImage:
     Attributes
     ----------
     values : ndarray of shape (n_rows, n_columns, n_channels), float
-        Linear block values in the image's units; 0 where there is none.
+        Linear block values in the image's units; the channel's median where there is none.
     weights : ndarray of the same shape
         Share of the block that is used; 0 = not at all.
     y, x : ndarray of shape (n_rows,), (n_columns,)
@@ -109,6 +109,10 @@ class PreparedImage:
         """Stretched block values."""
         return self.curve.apply(self.values)
 
+    def residual_sigmas(self, background: np.ndarray) -> np.ndarray:
+        """Return the residuals of a background over the noise of a reduced pixel, 0 where a channel is not used."""
+        return np.asarray(np.where(self.weights > 0, (self.values - background) / self.block_noise, 0))
+
     def sigmas(self, background: np.ndarray) -> np.ndarray:
         """Return the residuals of a background over the noise of each block, 0 where no pixel is used.
 
@@ -116,7 +120,7 @@ class PreparedImage:
         """
         usual = np.median(self.weights[self.usable], axis=0) if self.usable.any() else np.ones(len(self.block_noise))
         share = np.minimum(self.weights / np.where(usual > 0, usual, 1), 1)
-        return np.asarray((self.values - background) / self.block_noise * np.sqrt(share))
+        return self.residual_sigmas(background) * np.sqrt(share)
 
     def within_thresholds(self, low: float, high: float) -> PreparedImage:
         """Return the same without the blocks in which a channel's stretched value is outside [low, high].
@@ -191,7 +195,7 @@ def prepare_image(
     y, x = frame.axes(block_centres(height, downscale_factor), block_centres(width, downscale_factor))
     usable = np.isfinite(values) & (weights > 0)
     prepared = PreparedImage(
-        values=np.where(usable, values, 0),
+        values=_filled(values, usable),
         weights=np.where(usable, weights, 0).astype(values.dtype, copy=False),
         y=y,
         x=x,
@@ -225,6 +229,14 @@ def _positive(noise: np.ndarray, values: np.ndarray) -> np.ndarray:
             low, high = np.quantile(channel, [0.25, 0.75])
             floor[c] = max(high - low, np.finfo(values.dtype).eps * np.abs(channel).max())
     return np.where(noise > 1e-6 * floor, noise, np.maximum(1e-4 * floor, np.finfo(np.float32).tiny))
+
+
+def _filled(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Return the values with each channel's median, which stands out nowhere, where they are not usable."""
+    values = values.copy()
+    for c, known in enumerate(np.moveaxis(usable, 2, 0)):
+        values[~known, c] = np.median(values[known, c]) if known.any() else 0
+    return values
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtri
 
+from .quantiles import weighted_quantiles
+
 # What stars lift the median of the sky's residuals by, over their skewness.
 _LIFT = 1.8
 # Standard error of that, and its scatter over an image, over the square of the skewness: the more crowded a field
@@ -53,7 +55,7 @@ class SkyLevel:
     unevenness: np.ndarray
 
 
-def sky_level(residual: np.ndarray, sky: np.ndarray, alpha: float, n_coefficients: int, crowded: bool) -> SkyLevel:
+def sky_level(residual: np.ndarray, weights: np.ndarray, alpha: float, n_coefficients: int, crowded: bool) -> SkyLevel:
     """Return where the sky lies above a fitted background.
 
     The median of the residuals less 1.8 times (3.2 times in a crowded field) their skewness, upper width less lower
@@ -62,10 +64,10 @@ def sky_level(residual: np.ndarray, sky: np.ndarray, alpha: float, n_coefficient
 
     Parameters
     ----------
-    residual : ndarray of shape (n_rows, n_columns, n_channels)
-        Reduced pixels less the background.
-    sky : ndarray of bool, shape (n_rows, n_columns)
-        Those that are sky.
+    residual : ndarray of shape (n_pixels, n_channels)
+        Reduced pixels less the background, of those that are sky.
+    weights : ndarray of the same shape
+        How much each counts.
     alpha : float
         Of the loss.
     n_coefficients : int
@@ -77,12 +79,19 @@ def sky_level(residual: np.ndarray, sky: np.ndarray, alpha: float, n_coefficient
     -------
     SkyLevel
         In the noise of a reduced pixel, as the residuals.
+
+    References
+    ----------
+    .. [1] L. Kish, "Survey Sampling", Wiley (1965): the effective sample size.
     """
     highest = -float(ndtri(1 / (2 + 2 * alpha)))
-    n_channels, n_pixels = residual.shape[2], np.count_nonzero(sky)
-    if n_pixels < _LEAST_PIXELS:
+    n_channels = residual.shape[1]
+    if np.count_nonzero(weights, axis=0).min() < _LEAST_PIXELS:
         return SkyLevel(np.zeros(n_channels), np.full(n_channels, max(highest, 1.0)), np.zeros(n_channels))
-    low, middle, high = np.quantile(residual[sky], [0.1, 0.5, 0.75], axis=0)
+    channels = [(residual[weight > 0, c], weight[weight > 0] / weight.max()) for c, weight in enumerate(weights.T)]
+    low, middle, high = np.transpose([weighted_quantiles(*channel, (0.1, 0.5, 0.75)) for channel in channels])
+    # Pixels that all count alike and tell as much [1]_.
+    n_pixels = np.array([weight.sum() ** 2 / (weight**2).sum() for _, weight in channels])
     # Of the width above the median over that below it, as those of normal distributions.
     skewness = np.clip((high - middle) / ndtri(0.75) - (middle - low) / ndtri(0.9), 0, _MOST_SKEWNESS)
     lift = (_LIFT_WITHOUT_STARS if crowded else _LIFT) * skewness
@@ -92,6 +101,6 @@ def sky_level(residual: np.ndarray, sky: np.ndarray, alpha: float, n_coefficient
     else:
         error = unevenness = _CROWDING * skewness**2
     freedom = n_coefficients / n_pixels
-    overfit = min((_OVERFIT * freedom) ** 2, -np.expm1(-_SATURATION * freedom))
+    overfit = np.minimum((_OVERFIT * freedom) ** 2, -np.expm1(-_SATURATION * freedom))
     scatter = np.hypot(_SAMPLING / np.sqrt(n_pixels), overfit)
     return SkyLevel(offset, np.hypot(error, scatter), unevenness)

@@ -17,12 +17,6 @@ from .stretch import LinearCurve, MidtonesCurve
 
 # From almost a polynomial to almost free. Between the first two models hardly differ: none was ever chosen there.
 SMOOTHING_PATH = (10.0, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
-# Blocks along the shorter axis. Where they are cut is a matter of chance, less so with two cuts.
-_BLOCKS = (4, 5)
-# Residuals of this share of the loss's scale begin to count as no sky.
-_WIDTH = 0.75
-# What a pixel costs below the model, at most, is 1; above it this much, where there may be an object.
-_OBJECT_COST = 0.2
 # A model that bends ten times as easily has to lower the cost by this share. Freedom that a gradient asks for lowers
 # it by a multiple, the skirts of a nebula hardly (docs/method.md has the tables of these).
 _PRICE = 0.0125
@@ -30,6 +24,37 @@ _PRICE = 0.0125
 _LEAST_COST = 1e-3
 _STEPS = 10
 _TOL = 1e-4
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    """What held-out pixels cost a model.
+
+    Attributes
+    ----------
+    blocks : int
+        Those that are held out, along the shorter axis.
+    width : float
+        Residuals of so many times the loss's scale begin to be as bad as any.
+    above : float
+        Cost of a pixel far above the model, where there may be an object; one far below costs 1.
+    sky_only : bool
+        Whether pixels that the models agree to take for objects are left out.
+    share : float
+        What the logarithm of the mean cost counts for.
+    """
+
+    blocks: int
+    width: float
+    above: float
+    sky_only: bool
+    share: float
+
+
+# How much of the image a model foresees, and, in larger blocks, how far it goes astray where it sees less of the sky.
+_FORESEEN = _Judgement(blocks=4, width=0.75, above=0.2, sky_only=False, share=1.0)
+_ASTRAY = _Judgement(blocks=3, width=10.0, above=0.5, sky_only=True, share=0.1)
+_JUDGEMENTS = (_FORESEEN, _ASTRAY)
 
 
 @dataclass(frozen=True)
@@ -41,7 +66,8 @@ class SmoothingPath:
     smoothing : ndarray of shape (n_smoothings,)
         From the smoothest on.
     score : ndarray of shape (n_smoothings,)
-        Minus the logarithm of the mean cost of the held-out pixels, less the price of the freedom.
+        Minus the logarithm of the mean cost of the held-out pixels, less a tenth of that of how far those of the sky
+        lie from the model, less the price of the freedom.
     standard_error : ndarray of shape (n_smoothings,)
         Of the score's difference from the best, over blocks.
     best : int
@@ -64,6 +90,7 @@ def choose_smoothing(
     problems: Sequence[MMProblem],
     solutions: Sequence[MMResult],
     weights: Tensor,
+    sky: np.ndarray,
     cuts: Sequence[tuple[np.ndarray, list[np.ndarray]]],
     loss: BackgroundLoss,
     curve: LinearCurve | MidtonesCurve,
@@ -72,8 +99,8 @@ def choose_smoothing(
     """Score each smoothing on held-out blocks.
 
     Each has the problem that it has led to, without the objects that its own model shows. A stiff model takes a
-    steep glow for an object and would find itself confirmed if those were not judged; so all pixels are, at a cost
-    that does not care how far one lies off.
+    steep glow for an object and would find itself confirmed if those were not judged; so all pixels of the first cut
+    are, at a cost that does not care how far one lies off. How far is judged on the second, where there is sky.
 
     Parameters
     ----------
@@ -85,6 +112,8 @@ def choose_smoothing(
         Of those problems or nearby; the fits without the held-out blocks start there.
     weights : Tensor of shape (n_pixels, n_channels)
         With the objects.
+    sky : ndarray of bool, shape (n_pixels,)
+        Where the models do not agree on an object.
     cuts : sequence of (ndarray of int, shape (n_pixels,), list of ndarray of int)
         Each pixel's block and partitions of the blocks into folds, see `held_out_blocks`.
     loss : BackgroundLoss
@@ -94,16 +123,14 @@ def choose_smoothing(
     each : callable
         Maps a function over a list, in order.
     """
-    pixel_weights = weights.sum(dim=1).cpu().numpy().astype(float)
-    cost_sums, counts = [], []
-    for labels, partitions in cuts:
+    given = weights.cpu().numpy().astype(float)
+    costs = []
+    for judgement, (labels, partitions) in zip(_JUDGEMENTS, cuts, strict=True):
         residuals = (held_out_residuals(problems, solutions, labels, folds, loss, curve, each) for folds in partitions)
-        costs = [pixel_cost(residual, loss) for residual in residuals]
-        cost = pixel_weights * np.mean(costs, axis=0)
-        n_blocks = partitions[0].size
-        cost_sums.append([np.bincount(labels, of_pixels, n_blocks) for of_pixels in cost])
-        counts.append(np.bincount(labels, pixel_weights, n_blocks))
-    return _best(np.asarray(smoothings), np.concatenate(cost_sums, axis=1), np.concatenate(counts))
+        cost = np.mean([pixel_cost(residual, loss, judgement) for residual in residuals], axis=0)
+        counted = given * sky[:, None] if judgement.sky_only else given
+        costs.append(_by_block((counted * cost).sum(axis=2), counted.sum(axis=1), labels))
+    return _best(np.asarray(smoothings), costs)
 
 
 def held_out_residuals(
@@ -144,34 +171,42 @@ def _residuals(
     return curve.difference(judged.values.cpu().numpy(), model.cpu().numpy())
 
 
-def pixel_cost(residual: np.ndarray, loss: BackgroundLoss) -> np.ndarray:
-    """Return what pixels cost a model, from 0 to 1: the mean over channels, the last axis.
+def pixel_cost(residual: np.ndarray, loss: BackgroundLoss, judgement: _Judgement = _FORESEEN) -> np.ndarray:
+    """Return what pixels cost a model, from 0 to 1.
 
     1 - exp(-(r / scale)**2 / 2) below the model, which nothing in the sky explains, and a fraction of it above. The
-    scale is a share of the loss's.
+    scale is a multiple of the loss's.
     """
-    cost = -np.expm1(-0.5 * (residual / (_WIDTH * loss.eps)) ** 2)
-    return np.asarray(np.where(residual < 0, cost, _OBJECT_COST * cost).mean(axis=-1))
+    cost = -np.expm1(-0.5 * (residual / (judgement.width * loss.eps)) ** 2)
+    return np.where(residual < 0, cost, judgement.above * cost)
 
 
 def held_out_blocks(shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
     """Yield cuts of a grid: the near square block of each pixel, and partitions of the blocks into folds."""
-    for blocks_short in _BLOCKS:
-        labels, blocks = block_labels(*shape, blocks_short)
+    for judgement in _JUDGEMENTS:
+        labels, blocks = block_labels(*shape, judgement.blocks)
         yield labels, diagonal_folds(blocks)
 
 
-def _best(smoothings: np.ndarray, cost_sum: np.ndarray, count: np.ndarray) -> SmoothingPath:
-    price = _PRICE * np.log10(smoothings[0] / smoothings)
+def _by_block(cost: np.ndarray, count: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean cost in each block that counts, shape (n_smoothings, n_blocks), and each block's share."""
     if not count.any():
-        return SmoothingPath(smoothings, -price, np.zeros(len(price)), 0)
-    seen = count > 0
-    weight = count[seen] / count.sum()
-    by_block = cost_sum[:, seen] / count[seen] + _LEAST_COST
-    mean = by_block @ weight
-    score = -np.log(mean) - price
+        return np.ones((len(cost), 1)), np.ones(1)
+    counts = np.bincount(labels, count)
+    seen = counts > 0
+    sums = np.stack([np.bincount(labels, of_pixels) for of_pixels in cost])
+    return sums[:, seen] / counts[seen] + _LEAST_COST, counts[seen] / counts.sum()
+
+
+def _best(smoothings: np.ndarray, costs: Sequence[tuple[np.ndarray, np.ndarray]]) -> SmoothingPath:
+    score = -_PRICE * np.log10(smoothings[0] / smoothings)
+    for judgement, (by_block, block_share) in zip(_JUDGEMENTS, costs, strict=True):
+        score -= judgement.share * np.log(by_block @ block_share)
     best = int(np.argmax(score))
-    # Of the logarithm of a ratio of means.
-    parts = by_block / mean[:, None] - by_block[best] / mean[best]
-    error = np.sqrt(parts**2 @ weight / max(len(weight) - 1, 1))
-    return SmoothingPath(smoothings, score, error, best)
+    variance = np.zeros(len(score))
+    for judgement, (by_block, block_share) in zip(_JUDGEMENTS, costs, strict=True):
+        # Of the logarithm of a ratio of means.
+        relative = by_block / (by_block @ block_share)[:, None]
+        difference = judgement.share * (relative - relative[best])
+        variance += difference**2 @ block_share / max(len(block_share) - 1, 1)
+    return SmoothingPath(smoothings, score, np.sqrt(variance), best)

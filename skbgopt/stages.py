@@ -35,6 +35,8 @@ _FIRST_SMOOTHING = 1e-4
 _STRONG = 250.0
 # The smoothing is chosen on this many: from more, models that bend learn to foresee more of the nebulae.
 _CHOICE_PIXELS = 5000
+# An object is what this share of the models agrees on: the stiff ones mask what they miss of a sky that bends.
+_AGREED = 0.8
 # On fewer pixels the threads of fits wait for each other rather than work.
 _LEAST_THREADED = 4000
 # Pixels that the control points are moved on, for each of them.
@@ -80,6 +82,13 @@ def grid_pixels(
     linear, weights = (part.reshape(-1, n_channels) for part in (prepared.values, prepared.weights))
     sample = (points, curve.apply(linear[index]), weights[index].astype(float))
     return GridPixels(_by_channel(curve.apply(linear)), _by_channel(weights), index, *map(torch.from_numpy, sample))
+
+
+def _counted(prepared: PreparedImage, curve: LinearCurve | MidtonesCurve, calm: np.ndarray | None) -> GridPixels:
+    """Return the pixels, which in dust count for as much as they are calm."""
+    if calm is not None:
+        prepared = replace(prepared, weights=prepared.weights * calm[:, :, None].astype(prepared.weights.dtype))
+    return grid_pixels(prepared, curve)
 
 
 def _by_channel(array: np.ndarray) -> Tensor:
@@ -171,7 +180,7 @@ class StagedFit:
         solution, background = self._first(basis)
         calm = None
         if self.calm is None and self.settings.masks_objects and not prepared.crowded:
-            calm = calm_sky((prepared.values - background) / noise, usable)
+            calm = calm_sky(prepared.residual_sigmas(background), usable)
         if calm is not None:
             return self.in_dust(calm).for_background(basis)
         strength = np.ptp(np.quantile(background[usable] / noise, [DARK, 1 - DARK], axis=0), axis=0).mean() / _STRONG
@@ -190,16 +199,15 @@ class StagedFit:
     def in_units(self, curve: LinearCurve | MidtonesCurve, eps: float) -> StagedFit:
         """Return the fit in other units, with another scale of the loss."""
         loss = self.loss.with_eps(eps)
-        return replace(self, curve=curve, loss=loss, pixels=grid_pixels(self.prepared, curve), solutions={})
+        return replace(self, curve=curve, loss=loss, pixels=_counted(self.prepared, curve, self.calm), solutions={})
 
     def in_dust(self, calm: np.ndarray) -> StagedFit:
         """Return the fit of a lower envelope, to which pixels count by a map (`calm_sky`)."""
-        weights = self.prepared.weights * calm[:, :, None].astype(self.prepared.weights.dtype)
-        prepared, settings = replace(self.prepared, weights=weights), self.settings
+        settings = self.settings
         if settings.smoothing == "auto":
             settings = replace(settings, smoothing=_SMOOTHING_IN_DUST)
         return replace(
-            self, prepared=prepared, pixels=grid_pixels(prepared, self.curve), calm=calm, solutions={},
+            self, pixels=_counted(self.prepared, self.curve, calm), calm=calm, solutions={},
             loss=replace(self.loss, envelope=True), settings=settings,
         )  # fmt: skip
 
@@ -244,7 +252,10 @@ class StagedFit:
         problems = [solution.stages.sample.rows(chosen).to(torch.float32) for solution in solutions]
         results = [solution.result for solution in solutions]
         weights = self.pixels.sample_weights[chosen]
-        path = choose_smoothing(smoothings, problems, results, weights, cuts, self.loss, self.curve, each)
+        objects = np.mean([solution.sky.ravel()[at] < 0.5 for solution in solutions], axis=0)
+        path = choose_smoothing(
+            smoothings, problems, results, weights, objects <= _AGREED, cuts, self.loss, self.curve, each
+        )
         return path, solutions[path.best]
 
     def without_skirts(self, solution: StagedSolution) -> StagedSolution:
@@ -257,7 +268,7 @@ class StagedFit:
         stages, result, index = solution.stages, solution.result, self.pixels.index
         noise = prepared.block_noise
         background = self.curve.invert(self.on_grid(stages, result.coef))
-        blurred = blurred_objects((prepared.values - background) / noise, objects, prepared.usable)
+        blurred = blurred_objects(prepared.residual_sigmas(background), objects, prepared.usable)
         # What a sigma of light is there in the units of the fit.
         unit = (self.curve.apply(background + noise) - self.curve.apply(background)).mean(axis=2, keepdims=True)
         maps, sky = (part.reshape(objects.size, -1)[index] for part in (blurred * unit, solution.sky))
@@ -276,7 +287,7 @@ class StagedFit:
             return solution
         stages, result, noise = solution.stages, solution.result, prepared.block_noise
         background = self.curve.invert(self.on_grid(stages, result.coef))
-        halo = halos((prepared.values - background) / noise, solution.sky, usable)
+        halo = halos(prepared.residual_sigmas(background), solution.sky, usable)
         sky = np.where(halo, 0, solution.sky)
         if not halo.any() or sky[usable].sum() < stages.basis.n_functions:
             return solution
@@ -298,9 +309,10 @@ class StagedFit:
 
     def _cost(self, solution: StagedSolution) -> float:
         """Return the mean cost of the pixels of the sample, objects too."""
-        model = solution.stages.sample.design @ solution.result.coef
+        design = solution.stages.sample.design
+        model = design @ solution.result.coef.to(design)
         residual = self.curve.difference(self.pixels.sample_values.numpy(), model.cpu().numpy())
-        return float(np.average(pixel_cost(residual, self.loss), weights=self.pixels.sample_weights.sum(dim=1).numpy()))
+        return float(np.average(pixel_cost(residual, self.loss), weights=self.pixels.sample_weights.numpy()))
 
     def _move(self, basis: SplineBasis, coef: Tensor, penalty: float) -> tuple[SplineBasis, Tensor]:
         pixels, n_sample = self.pixels, _MOVING_PIXELS_PER_POINT * len(basis.centres)
@@ -320,9 +332,8 @@ class StagedFit:
         prepared = self.prepared
         usable, sky = prepared.usable, np.ones(prepared.usable.shape)
         for _ in range(_OBJECT_PASSES):
-            residual = prepared.values - self.curve.invert(self.on_grid(stages, result.coef))
-            residual /= prepared.block_noise
-            found = sky_weights(residual, usable)
+            background = self.curve.invert(self.on_grid(stages, result.coef))
+            found = sky_weights(prepared.residual_sigmas(background), prepared.weights)
             if found[usable].sum() >= stages.basis.n_functions:
                 sky = found
             weighed = stages.weighed(sky, self.pixels.index)

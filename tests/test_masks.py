@@ -6,7 +6,7 @@ from astropy.nddata import CCDData, NDData
 from astropy.utils.masked import Masked
 from scipy.sparse import csr_array
 
-from skbgopt import BackgroundSplineRegressor
+from skbgopt import BackgroundSplineRegressor, make_sky_image
 from skbgopt._validation import missing_values_of
 from skbgopt.masks import PixelSelection
 
@@ -120,6 +120,29 @@ def test_weights_of_one_half_everywhere_change_nothing(image_and_mask):
     whole = model.fit(image).predict(image)
     half = model.fit(image, sample_weight=np.full(image.shape, 0.5)).predict(image)
     np.testing.assert_allclose(half, whole, atol=1e-4 * np.ptp(whole))
+
+
+@pytest.mark.parametrize("weight", [0.01, 0.1])
+def test_a_foreground_that_hardly_counts_is_not_the_sky(weight):
+    """A dark land of little weight leaves the sky as it is with none: the background is right to half a sigma."""
+    frame = make_sky_image("landscape", shape=(400, 600), random_state=4)
+    weights = np.where(frame.mask, weight, 1)
+    model = BackgroundSplineRegressor(smoothing=1e-4).fit(frame.image, sample_weight=weights)
+    error = (model.predict(frame.image) - frame.background)[~frame.mask] / model.noise_
+    assert np.abs(error.mean(axis=0)).max() < 0.5
+
+
+def test_a_channel_may_see_less_of_the_sky(colour_frame):
+    """Where its weight is 0 the others say what is sky; the figures of the fit are of what it sees."""
+    image = colour_frame.image
+    weights = np.ones(image.shape)
+    weights[:, : image.shape[1] // 3, 0] = 0
+    model = BackgroundSplineRegressor(smoothing=1e-4, n_control_points=25)
+    whole = model.fit(image).predict(image)
+    chi2, noise = model.reduced_chi2_, model.noise_
+    difference = (model.fit(image, sample_weight=weights).predict(image) - whole) / noise
+    assert np.sqrt(np.mean(difference[:, image.shape[1] // 3 :] ** 2, axis=(0, 1))).max() < 1
+    assert model.reduced_chi2_ == pytest.approx(chi2, rel=0.2)
 
 
 def test_reasons_are_counted():

@@ -10,7 +10,8 @@ SHAPE = (40, 60)
 
 def object_mask(residual, usable):
     """What is more object than sky."""
-    return (sky_weights(residual, usable) < 0.5) & usable
+    weights = np.repeat(usable[:, :, None], residual.shape[2], axis=2)
+    return (sky_weights(residual, weights) < 0.5) & usable
 
 
 def sky(n_channels=1, seed=0):
@@ -66,6 +67,15 @@ def test_only_usable_pixels_are_masked(nebula):
     assert not first[~usable].any()
 
 
+@pytest.mark.parametrize(("side", "margin"), [(100, 4), (99, 3), (75, 3), (74, 2), (30, 2)])
+def test_an_object_has_a_margin(side, margin):
+    """Of four blocks, fewer on small images, around the windows in which it shows."""
+    residual = np.zeros((side, side))
+    residual[side // 2, side // 2] = 1e3
+    found = object_mask(residual[:, :, None], np.ones((side, side), bool))
+    assert np.count_nonzero(found[side // 2]) == 2 * (margin + 2) + 1
+
+
 def test_the_mask_flips_and_turns_with_the_image(nebula):
     """Flips and the transposition of the residuals do the same to the mask."""
     residual, _ = nebula
@@ -74,3 +84,26 @@ def test_the_mask_flips_and_turns_with_the_image(nebula):
     for change in (np.flipud, np.fliplr, np.transpose):
         turned = object_mask(change(residual)[:, :, None], change(usable))
         np.testing.assert_array_equal(turned, change(expected))
+
+
+def test_what_hardly_counts_is_not_the_sky(nebula):
+    """A dark half of the frame of weight 0.01 does not make an object of the other half."""
+    residual, _ = nebula
+    weights = np.ones((*SHAPE, 1))
+    weights[:, :20] = 0.01
+    dark = residual - np.where(weights[:, :, 0] < 1, 15, 0)
+    expected = object_mask(residual[:, :, None], np.ones(SHAPE, bool))
+    found = sky_weights(dark[:, :, None], weights) < 0.5
+    assert np.mean(found[:, 24:] == expected[:, 24:]) > 0.95
+    assert (sky_weights(dark[:, :, None], np.ones_like(weights)) < 0.5)[:, 24:].all()
+
+
+def test_what_one_channel_does_not_see_is_no_object_in_it(nebula):
+    """Whatever its value there, the other channels say what is."""
+    residual, _ = nebula
+    both = np.stack([residual, sky(seed=5)[:, :, 0]], axis=2)
+    weights = np.ones_like(both)
+    weights[:, :30, 1] = 0
+    both[:, :30, 1] = 1e9
+    expected = object_mask(residual[:, :, None], np.ones(SHAPE, bool))
+    assert np.mean((sky_weights(both, weights) < 0.5) == expected) > 0.95

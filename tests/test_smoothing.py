@@ -1,5 +1,7 @@
 """The choice of the smoothing by held-out blocks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 
-from skbgopt import BackgroundSplineRegressor, gradient_left
+from skbgopt import BackgroundSplineRegressor, gradient_left, make_sky_image
+from skbgopt import smoothing as smoothing_module
+from skbgopt.control_points import grid_control_points
 from skbgopt.losses import BackgroundLoss
-from skbgopt.smoothing import SMOOTHING_PATH, pixel_cost
+from skbgopt.smoothing import SMOOTHING_PATH, choose_smoothing, held_out_blocks, pixel_cost
+from skbgopt.solvers import MMProblem, bending_penalty, minimize_mm
+from skbgopt.splines import spline_basis
+from skbgopt.stretch import LinearCurve
 
 SHAPE = (160, 240)
 
@@ -95,6 +102,61 @@ def test_the_cost_of_a_pixel_saturates(residual, scale):
     assert 0 <= cost <= farther <= 1
     np.testing.assert_allclose(scaled, cost, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(opposite, cost * (5 if residual > 0 else 0.2), atol=1e-12)
+
+
+def path_of(values, weights, kept=slice(None), sky=None):
+    """The scores of three smoothings on some pixels of a grid of 30 x 40."""
+    axes = [(2 * np.arange(n) + 1 - n) / 40 for n in values.shape]
+    corners = [np.array([axis[end] for axis in axes]) for end in (0, -1)]
+    points = torch.from_numpy(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2))
+    basis = spline_basis(torch.from_numpy(grid_control_points(16, *corners)), points, 4, 2)
+    loss = BackgroundLoss(eps=2.0, floor=False, rounding=0.1)
+    parts = (torch.from_numpy(part.reshape(-1, 1))[kept] for part in (values, weights))
+    problem = MMProblem(basis.design(points)[kept], basis.energies, *parts, 0.0)
+    problems = [replace(problem, penalty=bending_penalty(smoothing, loss, 1)) for smoothing in SMOOTHING_PATH[::3]]
+    cuts = [(labels.ravel()[kept], folds) for labels, folds in held_out_blocks(values.shape)]
+    solutions = [minimize_mm(problem, loss, tol=1e-9) for problem in problems]
+    sky = np.ones(len(problem.values), dtype=bool) if sky is None else sky.ravel()
+    curve = LinearCurve(np.zeros(1), np.ones(1))
+    return choose_smoothing(SMOOTHING_PATH[::3], problems, solutions, problem.weights, sky, cuts, loss, curve).score
+
+
+def test_pixels_that_do_not_count_are_not_judged():
+    """With a weight of 0 on half of the pixels the scores are those of the other half."""
+    values = np.random.default_rng(0).normal(size=(30, 40)) + np.linspace(0, 3, 40) ** 2
+    counts = np.arange(30)[:, None] + np.zeros(40) < 15
+    spoiled = np.where(counts, values, 50.0)
+    expected = path_of(values, np.ones_like(values), torch.from_numpy(counts.ravel()))
+    np.testing.assert_allclose(path_of(spoiled, counts.astype(float)), expected, rtol=1e-3)
+
+
+def test_a_flipped_image_has_the_same_scores():
+    """The two partitions of the blocks are exchanged, and both count."""
+    values = np.random.default_rng(0).normal(size=(30, 40)) + np.linspace(0, 3, 40) ** 2
+    everywhere = np.ones_like(values)
+    np.testing.assert_allclose(path_of(values[:, ::-1].copy(), everywhere), path_of(values, everywhere), rtol=1e-3)
+
+
+def test_only_the_sky_tells_how_far_models_go_astray():
+    """Where there is none the first question alone decides; a spot that is no sky does not count for the second."""
+    values = np.random.default_rng(0).normal(size=(30, 40)) + np.linspace(0, 3, 40) ** 2
+    everywhere, spot = np.ones_like(values), np.zeros(values.shape, dtype=bool)
+    spot[12:18, 15:25] = True
+    dark = np.where(spot, values - 30, values)
+    none, with_spot, without = (path_of(dark, everywhere, sky=sky) for sky in (everywhere < 1, everywhere > 0, ~spot))
+    assert (none < with_spot).all() and (with_spot < without - 0.1).all()
+
+
+def test_a_model_that_goes_astray_is_not_taken(monkeypatch):
+    """In place of one that foresees as much and leaves half: nothing but the larger blocks tells them apart."""
+    frame = make_sky_image("sii", (400, 600), random_state=154)
+    left = []
+    for share in (smoothing_module._ASTRAY.share, 0.0):
+        judgements = (smoothing_module._FORESEEN, replace(smoothing_module._ASTRAY, share=share))
+        monkeypatch.setattr(smoothing_module, "_JUDGEMENTS", judgements)
+        model = BackgroundSplineRegressor().fit(frame.image)
+        left.append(gradient_left(model.predict(frame.image), frame.background))
+    assert left[0] < 0.5 * left[1]
 
 
 def test_the_choice_is_a_fit_at_that_number():

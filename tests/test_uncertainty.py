@@ -1,5 +1,6 @@
 """The standard error of a background."""
 
+from copy import copy
 from dataclasses import replace
 from unittest import mock
 
@@ -32,6 +33,15 @@ def test_a_standard_error_is_positive_finite_and_like_the_image(fitted, colour_f
         assert np.isfinite(std).all()
         assert (std > 0).all()
         np.testing.assert_array_equal(background, model.predict(image))
+
+
+def test_the_variance_of_the_level_is_a_part_of_it(fitted, colour_frame):
+    """Of a level that is three times as uncertain the rest of the variance is the same."""
+    model, level = copy(fitted), fitted.level_std_
+    model.level_std_ = 3 * level
+    (_, std), (_, larger) = (each.predict(colour_frame.image, return_std=True) for each in (fitted, model))
+    assert (std > level).all()
+    np.testing.assert_allclose(larger**2 - std**2, np.broadcast_to(8 * level**2, std.shape), rtol=0.02)
 
 
 def test_a_saved_model_knows_its_standard_error(fitted, colour_frame, tmp_path):

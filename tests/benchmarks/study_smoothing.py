@@ -27,19 +27,22 @@ from skbgopt import BackgroundSplineRegressor, gradient_left, stages
 from skbgopt.datasets import SKY_KINDS
 from skbgopt.diagnosis import without_warnings
 from skbgopt.folds import block_labels, diagonal_folds
-from skbgopt.smoothing import SMOOTHING_PATH, choose_smoothing, held_out_blocks, held_out_residuals
+from skbgopt.smoothing import _LEAST_COST, SMOOTHING_PATH, choose_smoothing, held_out_blocks, held_out_residuals
 
-# Blocks along the shorter axis; of so many pixels every so many-th.
+# Blocks along the shorter axis.
 BLOCKS = (3, 4, 5)
-_PIXELS = 5000
-STRIDES = (1, 2)
-# What rules are made from: blocks, strides, width of the cost, cost of an object, price of ten times as much freedom.
-CUTS = ((4,), (5,), (4, 5), (3, 4, 5))
-WIDTHS = (1.5, 2.0, 3.0, 4.5)
-OBJECT_COSTS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 1.0)
+# What rules are made from: blocks, width of the cost, cost of an object, price of ten times as much freedom.
+CUTS = ((3,), (4,), (5,), (4, 5), (3, 4, 5))
+WIDTHS = (1.5, 2.0, 3.0)
+OBJECT_COSTS = (0.1, 0.15, 0.2, 0.3, 1.0)
 PRICES = (0.0, 0.01, 0.0125, 0.015, 0.02, 0.03)
+# Of the cost of what goes astray in the sky: blocks, width, and what it counts for; and its cost of what lies above.
+ASTRAY_CUTS = (3, 4)
+ASTRAY_WIDTHS = (5.0, 10.0, 20.0, 40.0)
+SHARES = (0.0, 0.05, 0.1, 0.15, 0.2)
+ASTRAY_ABOVE = 0.5
 # Residuals beyond are kept as this many sigmas.
-_MOST_SIGMAS = 60.0
+_MOST_SIGMAS = 200.0
 
 
 def draw(spec: FrameSpec, path: Path) -> None:
@@ -54,27 +57,22 @@ def draw(spec: FrameSpec, path: Path) -> None:
         """Stand for `held_out_blocks`: each pixel is its own block."""
         return [(np.arange(np.prod(shape)).reshape(shape), [])]
 
-    def keep(smoothings, problems, solutions, weights, cuts, loss, curve, each):
+    def keep(smoothings, problems, solutions, weights, sky, cuts, loss, curve, each):
         ((pixels, _),) = cuts
-        for stride, blocks_short in product(STRIDES, BLOCKS):
-            fewer = [problem.every(stride) for problem in problems]
-            kept[f"weights {stride}"] = weights[::stride].sum(dim=1).numpy()
+        kept["weights"], kept["sky"] = weights.sum(dim=1).numpy(), sky
+        for blocks_short in BLOCKS:
             labels, blocks = block_labels(*shape, blocks_short)
-            labels = labels.ravel()[pixels[::stride]]
+            labels = labels.ravel()[pixels]
             for k, folds in enumerate(diagonal_folds(blocks)):
-                residuals = held_out_residuals(fewer, solutions, labels, folds, loss, curve, each)
+                residuals = held_out_residuals(problems, solutions, labels, folds, loss, curve, each)
                 clipped = np.clip(residuals, -_MOST_SIGMAS, _MOST_SIGMAS).astype(np.float16)
-                kept[f"residuals {stride} {blocks_short} {k}"] = clipped
+                kept[f"residuals {blocks_short} {k}"] = clipped
         cuts = [(labels.ravel()[pixels], folds) for labels, folds in held_out_blocks(shape)]
-        return choose_smoothing(smoothings, problems, solutions, weights, cuts, loss, curve, each)
+        return choose_smoothing(smoothings, problems, solutions, weights, sky, cuts, loss, curve, each)
 
     left = []
     with without_warnings():
-        with (
-            patch.object(stages, "held_out_blocks", numbers),
-            patch.object(stages, "choose_smoothing", keep),
-            patch.object(stages, "_CHOICE_PIXELS", _PIXELS),
-        ):
+        with patch.object(stages, "held_out_blocks", numbers), patch.object(stages, "choose_smoothing", keep):
             BackgroundSplineRegressor().fit_prepared(prepared)
         for number in SMOOTHING_PATH:
             model = BackgroundSplineRegressor(smoothing=number).fit_prepared(prepared)
@@ -83,16 +81,22 @@ def draw(spec: FrameSpec, path: Path) -> None:
 
 
 def mean_costs(path: Path) -> tuple[np.ndarray, dict[tuple, np.ndarray]]:
-    """Return what each smoothing leaves, and the mean cost of each by stride, blocks, width and cost of an object."""
+    """Return what each smoothing leaves, and the mean cost of each by blocks, width and cost of an object.
+
+    And what lies astray in the sky, by blocks and width.
+    """
     costs = {}
     with np.load(path) as kept:
-        for stride, blocks in product(STRIDES, BLOCKS):
-            residuals = np.stack([kept[f"residuals {stride} {blocks} {k}"] for k in (0, 1)]).astype(np.float32)
-            weights = kept[f"weights {stride}"]
+        weights = kept["weights"].astype(float)
+        of_sky = weights * kept["sky"]
+        for blocks in BLOCKS:
+            residuals = np.stack([kept[f"residuals {blocks} {k}"] for k in (0, 1)]).astype(np.float32)
             for width, object_cost in product(WIDTHS, OBJECT_COSTS):
                 cost = np.where(residuals < 0, 1, object_cost) * -np.expm1(-0.5 * (residuals / width) ** 2)
-                mean = np.average(cost.mean(axis=(0, 3)), axis=1, weights=weights)
-                costs[stride, blocks, width, object_cost] = mean
+                costs[blocks, width, object_cost] = np.average(cost.mean(axis=(0, 3)), axis=1, weights=weights)
+            for width in ASTRAY_WIDTHS:
+                cost = np.where(residuals < 0, 1, ASTRAY_ABOVE) * -np.expm1(-0.5 * (residuals / width) ** 2)
+                costs[blocks, width] = cost.mean(axis=(0, 3)) @ of_sky / max(of_sky.sum(), 1)
         return kept["left"], costs
 
 
@@ -102,19 +106,24 @@ def table(directory: Path, n_rows: int) -> None:
     frames = [mean_costs(path) for path in paths]
     kinds = np.array([path.stem.split()[0] for path in paths])
     left = np.array([frame[0] for frame in frames])
+    costs = {name: np.array([frame[1][name] for frame in frames]) + _LEAST_COST for name in frames[0][1]}
     decades = np.log10(SMOOTHING_PATH[0] / np.array(SMOOTHING_PATH))
     rows = []
-    for rule in product(STRIDES, CUTS, WIDTHS, OBJECT_COSTS, PRICES):
-        stride, cut, width, object_cost, price = rule
-        cost = np.mean([[frame[1][stride, blocks, width, object_cost] for blocks in cut] for frame in frames], axis=1)
-        picked = np.argmin(np.log(cost) + price * decades, axis=1)
+    for rule in product(CUTS, WIDTHS, OBJECT_COSTS, PRICES, ASTRAY_CUTS, ASTRAY_WIDTHS, SHARES):
+        cut, width, object_cost, price, astray_blocks, astray_width, share = rule
+        if share == 0 and (astray_blocks, astray_width) != (ASTRAY_CUTS[0], ASTRAY_WIDTHS[0]):
+            continue
+        met = np.log(np.mean([costs[blocks, width, object_cost] for blocks in cut], axis=0))
+        astray = share * np.log(costs[astray_blocks, astray_width])
+        picked = np.argmin(met + astray + price * decades, axis=1)
         regret = left[np.arange(len(left)), picked] / left.min(axis=1)
         by_kind = np.array([np.exp(np.log(regret[kinds == kind]).mean()) for kind in np.unique(kinds)])
         rows.append((float(np.exp(np.log(by_kind).mean())), rule, regret, by_kind))
     print(f"{len(paths)} frames")
     quantiles = ("median", "75 %", "90 %", "worst")
-    print("| every | blocks | width | object | price | mean |", " | ".join((*quantiles, *np.unique(kinds))), "|")
-    print("| --- " * (10 + len(np.unique(kinds))), end="|\n")
+    names = ("blocks", "width", "object", "price", "astray", "its width", "its share", "mean", *quantiles)
+    print("|", " | ".join((*names, *np.unique(kinds))), "|")
+    print("| --- " * (len(names) + len(np.unique(kinds))), end="|\n")
     for mean, rule, regret, by_kind in sorted(rows, key=lambda row: row[0])[:n_rows]:
         numbers = [mean, *np.quantile(regret, [0.5, 0.75, 0.9, 1]), *by_kind]
         names = [str(part).strip("(,)") for part in rule]

@@ -99,7 +99,7 @@ def titles_only(monkeypatch):
 def report(tmp_path_factory):
     """The page of a frame of which the left half is masked."""
     folder = tmp_path_factory.mktemp("report")
-    frame = make_sky_image("galaxy", shape=(160, 240), random_state=0)
+    frame = make_sky_image("galaxy", shape=(160, 240), random_state=1)
     write_image(folder / "galaxy.fits", frame.image, cards={"BUNIT": "adu"})
     write_image(folder / "mask.fits", np.repeat([[0.0, 1.0]], 120, axis=1).repeat(160, axis=0).astype(np.float32))
     path = folder / "report.html"
