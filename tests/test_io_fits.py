@@ -53,6 +53,16 @@ def test_scaled_integers_are_floats(tmp_path_factory, stored, scale, zero):
     np.testing.assert_allclose(image, stored * scale + zero, rtol=1e-5, atol=1e-2)
 
 
+@pytest.mark.parametrize("keyword", ["BSCALE", "BZERO"])
+def test_a_scale_that_is_given_twice_is_refused(tmp_path, keyword):
+    """astropy heeds the one for the pixels and the other elsewhere; equal ones do no harm."""
+    raw_image(tmp_path / "a.fits", f"{keyword:<8}= 2.0", f"{keyword:<8}= 3.0")
+    with pytest.raises(ImageFormatError, match=rf"{keyword} is both 2.0 and 3.0"):
+        read_image(tmp_path / "a.fits")
+    raw_image(tmp_path / "b.fits", *2 * [f"{keyword:<8}= 2.0"])
+    assert read_image(tmp_path / "b.fits")[0][0, 1] == (2 if keyword == "BSCALE" else 3)
+
+
 @pytest.mark.parametrize("unsigned", [False, True])
 def test_blank_is_nan(tmp_path, unsigned):
     """Integers equal to BLANK are missing, also where BZERO makes unsigned integers of them."""

@@ -64,13 +64,27 @@ def test_copying_in_bands_is_reading(tmp_path, image):
 @pytest.mark.parametrize(
     "cards", [["BLANK   = 7"], ["BSCALE  = 2.0"], ["BZERO   = 5.0"], ["BZERO   = 32768", "BLANK   = 7"]]
 )
-def test_scaled_integers_are_not_copied_in_bands(tmp_path, cards):
+@pytest.mark.parametrize("bits", [16, 64])
+def test_scaled_integers_are_not_copied_in_bands(tmp_path, cards, bits):
     """astropy scales them, on the whole image."""
-    axes = [SIMPLE, "BITPIX  = 16", "NAXIS   = 2", "NAXIS1  = 3", "NAXIS2  = 2"]
-    raw_fits(tmp_path / "a.fits", [*axes, *cards], np.arange(6, dtype=">i2").tobytes())
+    axes = [SIMPLE, f"BITPIX  = {bits}", "NAXIS   = 2", "NAXIS1  = 3", "NAXIS2  = 2"]
+    raw_fits(tmp_path / "a.fits", [*axes, *cards], np.arange(6, dtype=f">i{bits // 8}").tobytes())
     stored = open_image(tmp_path / "a.fits")
     assert stored.copy_to is None
-    assert stored.read()[0].dtype == stored.metadata.dtype == "f4"
+    assert stored.read()[0].dtype == stored.metadata.dtype == ("f4" if bits == 16 else "f8")
+
+
+@pytest.mark.parametrize("cards", [["BSCALE  = 2.1"], ["BSCALE  = 2.1", "BZERO   = 1.0"], ["BZERO   = 5.0"]])
+@pytest.mark.parametrize("bits", [-32, -64])
+def test_scaled_floats_are_copied_in_their_units(tmp_path, bits, cards):
+    """The copy is what astropy makes of BSCALE and BZERO."""
+    stored = np.random.default_rng(0).normal(100, 1, (2, 3)).astype(f">f{-bits // 8}")
+    axes = [SIMPLE, f"BITPIX  = {bits}", "NAXIS   = 2", "NAXIS1  = 3", "NAXIS2  = 2"]
+    raw_fits(tmp_path / "a.fits", [*axes, *cards], stored.tobytes())
+    image = open_image(tmp_path / "a.fits")
+    copied = np.empty(image.shape, image.metadata.dtype)
+    image.copy_to(copied)
+    np.testing.assert_array_equal(copied, fits.getdata(tmp_path / "a.fits"))
 
 
 def test_the_file_may_shrink_while_it_is_copied(tmp_path):

@@ -92,14 +92,15 @@ def _read_pixels(
 def _is_copied_exactly(header: fits.Header, metadata: ImageMetadata) -> bool:
     """Whether `_copy_pixels` makes the floats of what `_read_pixels` returns."""
     assert metadata.dtype is not None
-    as_stored = metadata.dtype.itemsize == abs(header["BITPIX"]) // 8
-    return as_stored and (metadata.dtype.kind == "f" or metadata.dtype.itemsize <= 2)
+    bits, dtype = header["BITPIX"], metadata.dtype
+    # Integers that are read as floats have a scale or a BLANK.
+    return bits // 8 == -dtype.itemsize or (dtype.kind != "f" and bits <= 16)
 
 
 def _copy_pixels(path: Path, start: int, metadata: ImageMetadata, pixels: np.ndarray) -> None:
     """Copy plain pixels into a float array of the image's shape that has the axes of the file, band by band."""
     assert metadata.header is not None
-    bits, offset = metadata.header["BITPIX"], metadata.header.get("BZERO", 0)
+    bits, scale, offset = (metadata.header.get(*card) for card in (("BITPIX",), ("BSCALE", 1), ("BZERO", 0)))
     stored = np.dtype(f">{'f' if bits < 0 else 'u' if bits == 8 else 'i'}{abs(bits) // 8}")
     target = to_file_axes(pixels, metadata.layout).reshape(-1)
     with open(path, "rb") as file:
@@ -109,6 +110,8 @@ def _copy_pixels(path: Path, start: int, metadata: ImageMetadata, pixels: np.nda
             content = file.read(part.size * stored.itemsize)
             check_declared_size(path, part.size * stored.itemsize, len(content))
             part[...] = np.frombuffer(content, stored)
+            if scale != 1:
+                part *= part.dtype.type(scale)
             if offset:
                 part += part.dtype.type(offset)
 
@@ -225,6 +228,10 @@ def _check_scale(stored: fits.Header, header: fits.Header) -> None:
         value = stored.get(keyword, 0)
         if isinstance(value, str | bool) or header.get(keyword, 0) != value:
             raise ValueError(f"{keyword} is no number")
+        # astropy heeds the last one for the pixels, and the first one elsewhere.
+        others = [stored[keyword, n] for n in range(1, stored.count(keyword))] if keyword in stored else []
+        if any(other != value for other in others):
+            raise ValueError(f"{keyword} is both {value} and {others[-1]}")
 
 
 def write_fits(path: Path, image: np.ndarray, metadata: ImageMetadata, extra: fits.Header, *, compress: bool) -> None:
