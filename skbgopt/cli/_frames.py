@@ -177,10 +177,9 @@ def result_of(removal: Removal) -> Record:
 
 def _is_result_of(key: str, path: Path) -> bool:
     try:
-        header = open_input(path).metadata.header
+        return open_input(path).card(KEY_CARD) == key
     except (OSError, ValueError):
         return False
-    return header is not None and header.get(KEY_CARD) == key
 
 
 def _file_hash(path: Path) -> str:

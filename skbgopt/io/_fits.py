@@ -65,6 +65,7 @@ def open_fits(path: Path, *, hdu: int | str | None = None) -> StoredImage:
         shape=from_file_axes_view(np.broadcast_to(0, stored_shape), metadata.layout).shape,
         metadata=metadata,
         read=partial(_read_pixels, path, number, stored_shape, metadata),
+        card=header.get,
         copy_to=copy_to,
     )
 

@@ -106,6 +106,8 @@ class StoredImage:
         Of XISF and TIFF without what lies beside the pixels: `read` returns all of it.
     read : callable
         Returns the pixels and their metadata, as `read_image`.
+    card : callable
+        Returns the value of the FITS card of a keyword, None if there is none; of XISF and TIFF as text.
     copy_to : callable or None
         Copies the pixels band by band into a float array of the image's shape, made by `create_image` with
         this metadata. None if the file cannot be read in bands without loss.
@@ -117,6 +119,7 @@ class StoredImage:
     shape: tuple[int, ...]
     metadata: ImageMetadata
     read: Callable[[], tuple[np.ndarray, ImageMetadata]]
+    card: Callable[[str], object]
     copy_to: Callable[[np.ndarray], None] | None = None
     nbytes_beside: int = 0
 

@@ -52,7 +52,8 @@ def open_tiff(path: Path) -> StoredImage:
         shape = _as_image(np.broadcast_to(0, page.shape), page.axes).shape
         metadata = ImageMetadata(format="tiff", dtype=np.dtype(page.dtype), layout=_LAYOUTS[page.axes])
         beside = max(path.stat().st_size - sum(page.databytecounts), 0)
-    return StoredImage(path, shape, metadata, partial(_read_page, path), nbytes_beside=beside)
+        card = _text_cards(str(page.description)).get
+    return StoredImage(path, shape, metadata, partial(_read_page, path), card, nbytes_beside=beside)
 
 
 def _read_page(path: Path) -> tuple[np.ndarray, ImageMetadata]:
@@ -107,12 +108,15 @@ def _kept_tags(page: tifffile.TiffPage) -> tuple[TiffTags, list[str]]:
     return tags, lost
 
 
+def _text_cards(description: str) -> dict[str, str]:
+    """Return the cards that are texts, of Astro-TIFF descriptions as well as below our mark."""
+    return {name: text.rstrip() for name, text in re.findall(r"^(\w+) *=\s*'([^'\n]*)'", description, re.MULTILINE)}
+
+
 def _bayer_pattern(page: tifffile.TiffPage, description: str, path: Path) -> str | None:
-    # Found in Astro-TIFF descriptions as well as below our mark.
-    cards = dict(re.findall(r"^(\w+) *=\s*'([^'\n]*)'", description, re.MULTILINE))
     colours = page.tags.valueof(_CFA_PATTERN)
     array = "".join("RGBCMYW"[colour] for colour in colours if colour < 7) if isinstance(colours, bytes) else None
-    pattern = bayer_pattern_of(cards.get, array, path=path)
+    pattern = bayer_pattern_of(_text_cards(description).get, array, path=path)
     if pattern is None and page.photometric == tifffile.PHOTOMETRIC.CFA:
         raise ImageFormatError(
             f"read_image needs to know the pattern of a colour filter array. {path} is a raw mosaic that does not "

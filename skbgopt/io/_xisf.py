@@ -151,7 +151,9 @@ def open_xisf(path: Path) -> StoredImage:
     shape = (height, width) if channels == 1 else (height, width, channels)
     block = position_of(_block_of(element)) or (0, 0)
     beside = max(path.stat().st_size - block[1], 0)
-    return StoredImage(path, shape, metadata, partial(_read_image, reader, element, path), nbytes_beside=beside)
+    cards = {text.name: text.value.strip(" '") for text in keyword_texts(element)}
+    read = partial(_read_image, reader, element, path)
+    return StoredImage(path, shape, metadata, read, cards.get, nbytes_beside=beside)
 
 
 def _read_image(reader: _Reader, element: ElementTree.Element, path: Path) -> tuple[np.ndarray, ImageMetadata]:

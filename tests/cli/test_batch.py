@@ -70,6 +70,21 @@ def test_resume_skips_what_is_done(lights, pixels):
     assert {record["status"] for record in after.values()} == {"done"} and len(after) == 5
 
 
+@pytest.mark.parametrize("compress", [[], ["-c"]])
+@pytest.mark.parametrize("suffix", [".fits", ".xisf", ".tif"])
+def test_resume_skips_results_of_every_format(folder, pixels, suffix, compress):
+    """Those of inputs of that format, and those that --format asks for; results of other settings are not skipped."""
+    write_image(f"a{suffix}", pixels)
+    write_image("b.fits", pixels)
+    for name, options in ((f"a{suffix}", []), ("b.fits", ["--format", "tiff" if suffix == ".tif" else suffix[1:]])):
+        command = ["batch", name, "-o", "flat", "--resume", *FAST, *options, *compress]
+        run(*command)
+        files = {path: path.stat().st_mtime_ns for path in Path("flat").glob(f"{name[0]}_*{suffix}")}
+        assert "0 done, 1 skipped, 0 failed" in run(*command, "--overwrite").stdout
+        assert len(files) == 2 and all(path.stat().st_mtime_ns == time for path, time in files.items())
+        assert "1 done" in run(*command, "--overwrite", "--level", "zero").stdout
+
+
 def test_resume_does_not_take_other_results_for_its_own(lights, pixels):
     """Results of another content or other settings stay and are named, but for --overwrite."""
     run("batch", "lights/light0.fits", "-o", "flat", *FAST)
