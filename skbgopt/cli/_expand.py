@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from glob import has_magic
 from pathlib import Path
 
-from skbgopt.cli._outputs import split_suffix
+from skbgopt.cli._outputs import output_suffix, split_suffix
+from skbgopt.io._formats import format_of_content
 
 # Some editors begin a file with it.
 _BOM = "\ufeff"
@@ -35,12 +36,24 @@ def input_files(inputs: Iterable[str]) -> list[Path]:
 
 def check_names(paths: Iterable[Path], file_format: str | None) -> None:
     """Raise ValueError if two files would have the same results, which are named by their inputs."""
-    same = defaultdict(list)
+    by_stem = defaultdict(list)
     for path in paths:
-        stem, suffix = split_suffix(path)
-        same[stem, file_format or suffix.lower()].append(path)
-    for first, second, *_ in (group for group in same.values() if len(group) > 1):
-        raise ValueError(f"{first} and {second} would have results of the same name: give each its own -o.")
+        by_stem[split_suffix(path)[0]].append(path)
+    for namesakes in by_stem.values():
+        first: dict[str, Path] = {}
+        for path in namesakes if len(namesakes) > 1 else ():
+            other = first.setdefault(_result_suffix(path, file_format).lower(), path)
+            if other != path:
+                raise ValueError(f"{other} and {path} would have results of the same name: give each its own -o.")
+
+
+def _result_suffix(path: Path, file_format: str | None) -> str:
+    """Return the suffix of a file's results, which its content decides; its own where that cannot be read."""
+    try:
+        file_format = file_format or format_of_content(path).name
+    except (OSError, ValueError):
+        return split_suffix(path)[1]
+    return output_suffix(path, file_format, file_format)
 
 
 def check_results(paths: Iterable[Path], read: Iterable[Path], directory: Path) -> None:

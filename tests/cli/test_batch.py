@@ -215,6 +215,24 @@ def test_wrong_use_is_one_sentence(lights, arguments, words):
     assert not Path("flat").exists() or names("flat") in ([], [REPORT])
 
 
+@pytest.mark.parametrize("names_of_two", [("a.fits", "a.xisf"), ("b.fits", "b.dat"), ("c.xisf", "c.tif"), ("d", "d.e")])
+def test_inputs_whose_results_have_one_name_are_refused(folder, pixels, names_of_two):
+    """Also where a name does not tell the format: the content decides on the results' suffix."""
+    write_image("image.fits", pixels)
+    for name in names_of_two:
+        Path(name).write_bytes(Path("image.fits").read_bytes())
+    result = run("batch", *names_of_two, "-o", "flat", "--overwrite", *FAST, code=2)
+    assert "would have results of the same name" in result.stderr and not Path("flat").exists()
+
+
+def test_inputs_of_one_stem_may_have_results_of_different_names(folder, pixels):
+    """As a FITS and an XISF file, but not with --format."""
+    write_image("a.fits", pixels)
+    write_image("a.xisf", pixels)
+    assert "2 done" in run("batch", "a.fits", "a.xisf", "-o", "flat", *FAST).stdout
+    run("batch", "a.fits", "a.xisf", "-o", "one", "--format", "xisf", *FAST, code=2)
+
+
 def test_a_warm_start_begins_with_the_image_before(lights, monkeypatch):
     """If it had the same shape; one that failed is passed over, and a batch that goes on begins cold."""
     write_image("lights/light1.fits", np.ones((80, 120), dtype=np.float32), overwrite=True)
