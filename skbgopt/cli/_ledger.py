@@ -7,16 +7,18 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from skbgopt._atomic import replacing
 
 Record = dict[str, Any]
 _BEGINNING = b'{"input": '
+# What is asked of an old record.
+_NEEDED = {"input", "status", "hash", "outputs"}
 
 
 def read_records(path: Path) -> dict[str, Record]:
-    """Return the last record of each input; a line that was cut off counts as not there.
+    """Return the last record of each input; a line that was cut off, or is no record, counts as not there.
 
     Raises
     ------
@@ -28,14 +30,16 @@ def read_records(path: Path) -> dict[str, Record]:
     content = _content(path)
     if content and not content.startswith(_BEGINNING):
         raise ValueError(f"{path} is no report of skbgopt batch and is not appended to: give another --report.")
-    records = {}
-    for line in content.splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        records[record["input"]] = record
-    return records
+    return {record["input"]: record for record in map(_record, content.splitlines()) if record is not None}
+
+
+def _record(line: bytes) -> Record | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_record = isinstance(record, dict) and isinstance(record.get("input"), str) and record.keys() >= _NEEDED
+    return record if is_record else None
 
 
 @contextmanager
@@ -45,21 +49,45 @@ def ledger(path: Path) -> Iterator[Callable[[Record], None]]:
     path = Path(os.path.realpath(path))
     before = read_records(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    cut_off = _content(path)[-1:] not in (b"", b"\n")
-    with path.open("a", encoding="utf-8") as file:
-        file.write("\n" if cut_off else "")
+    # So that a report that cannot be written to is known before the work.
+    with _locked(path):
+        pass
 
-        def add(record: Record) -> None:
-            if _stays(before.get(record["input"]), record):
-                return
-            file.write(json.dumps(record) + "\n")
-            file.flush()
+    def add(record: Record) -> None:
+        if _stays(before.get(record["input"]), record):
+            return
+        with _locked(path) as file:
+            # The last line may have been cut off.
+            start = b"\n" if _content(path)[-1:] not in (b"", b"\n") else b""
+            file.write(start + json.dumps(record).encode() + b"\n")
 
-        try:
-            yield add
-        finally:
-            file.flush()
+    try:
+        yield add
+    finally:
+        with _locked(path):
             _rewrite(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    """Open a report to append to it, or to replace it, while no other batch does."""
+    while True:
+        with path.open("ab") as file:
+            _lock(file)
+            # Who had it before may have replaced it.
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield file
+                return
+
+
+def _lock(file: BinaryIO) -> None:
+    """Wait for the lock of a file, which goes when it is closed; some systems have none."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except (ImportError, OSError):
+        pass
 
 
 def _stays(old: Record | None, record: Record) -> bool:
@@ -76,7 +104,6 @@ def _content(path: Path) -> bytes:
 
 def _rewrite(path: Path) -> None:
     records = read_records(path)
-    # Else it stays the file to which another batch may be appending.
     if len(records) == len(_content(path).splitlines()):
         return
     with replacing(path, overwrite=True) as temporary:

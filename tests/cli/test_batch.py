@@ -3,6 +3,7 @@
 import json
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -287,26 +288,51 @@ def test_lists_of_any_content(lights, content, words):
         assert words in run("batch", "@list.txt", "-o", "flat", code=2).stderr
 
 
-def test_a_report_that_was_cut_off_is_mended(folder):
-    """The last whole line of each input remains, and the cut one goes."""
+def a_record(name, status, key="1"):
+    """What the report asks of a record."""
+    return {"input": name, "status": status, "hash": key, "outputs": []}
+
+
+@pytest.mark.parametrize(
+    "damage", ['{"input": "b", "st', '{"input": "b"}\n', '{"input": 5}\n', "7\n[]\nnull\n", "[" * 9999]
+)
+def test_a_report_that_was_damaged_is_mended(folder, damage):
+    """The last whole line of each input remains, and what was cut off or is no record goes."""
     path = Path("report.jsonl")
-    records = [{"input": name, "status": status, "hash": "1"} for name, status in (("a", "failed"), ("a", "done"))]
-    path.write_text("".join(json.dumps(record) + "\n" for record in records) + '{"input": "b", "st')
+    records = [a_record("a", "failed"), a_record("a", "done")]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records) + damage)
     with ledger(path) as add:
-        add({"input": "a", "status": "skipped", "hash": "1"})
-        add({"input": "c", "status": "done", "hash": "2"})
+        add(a_record("a", "skipped"))
+        add(a_record("c", "done", "2"))
     assert [record["status"] for record in read_records(path).values()] == ["done", "done"]
     assert [json.loads(line)["input"] for line in path.read_text().splitlines()] == ["a", "c"]
 
 
 def test_reports_of_two_batches_at_once_lose_no_line(folder):
-    """A batch that ends does not replace the file to which another one appends."""
-    with ledger(Path("report.jsonl")) as first:
-        first({"input": "a", "status": "done", "hash": "1"})
-        with ledger(Path("report.jsonl")) as second:
-            second({"input": "b", "status": "done", "hash": "2"})
-        first({"input": "c", "status": "done", "hash": "3"})
-    assert list(read_records(Path("report.jsonl"))) == ["a", "b", "c"]
+    """A batch appends to the file that another one, which ended meanwhile, has put in the old one's place."""
+    path = Path("report.jsonl")
+    path.write_text(json.dumps(a_record("b", "failed")) + "\n")
+    with ledger(path) as first:
+        first(a_record("a", "done"))
+        with ledger(path) as second:
+            second(a_record("b", "done", "2"))
+        assert len(path.read_text().splitlines()) == 2
+        first(a_record("c", "done", "3"))
+    assert [record["status"] for record in read_records(path).values()] == ["done"] * 3
+
+
+def test_a_report_written_by_many_at_once_is_whole(folder):
+    """Batches that begin, append and end at the same time lose none of each other's lines."""
+
+    def batch(number):
+        for n in range(20):
+            with ledger(Path("report.jsonl")) as add:
+                add(a_record(f"{number} {n}", "failed"))
+                add(a_record(f"{number} {n}", "done"))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(batch, range(4)))
+    assert [record["status"] for record in read_records(Path("report.jsonl")).values()] == ["done"] * 80
 
 
 def test_leftovers_of_a_killed_batch_go_when_it_goes_on(lights):
