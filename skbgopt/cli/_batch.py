@@ -21,7 +21,7 @@ from skbgopt.cli._errors import FAILURE, SentenceCommand, interrupt_code
 from skbgopt.cli._help import EXIT_CODES
 from skbgopt.cli._hints import warn_of_idle_options
 from skbgopt.cli._log import complain, say, speaker
-from skbgopt.cli._options import REPLACEABLE, apply_options, batch_options, given_parameters
+from skbgopt.cli._options import REPLACEABLE, REPORT_NAME, apply_options, batch_options, given_parameters
 from skbgopt.cli._remove import job_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _run(ctx: click.Context, inputs: tuple[str, ...], reference: Path | None) ->
     given = ctx.params
     tasks = _tasks(ctx, inputs, reference)
     output_dir, prefix = given["output_dir"], tasks[0].job.prefix
-    report = given["report"] or output_dir / "skbgopt-report.jsonl"
+    report = given["report"] or output_dir / REPORT_NAME
     counts: Counter[str] = Counter()
     try:
         with (

@@ -17,7 +17,7 @@ import click
 
 from skbgopt.cli._help import GroupedCommand, flags_of
 from skbgopt.cli._log import complain, logged_to
-from skbgopt.cli._options import files_beside
+from skbgopt.cli._options import files_beside, files_made
 
 # The last one is what shells say of a program whose reader went away, as that of `skbgopt remove ... | head -1`.
 BAD_INPUT, FAILURE, INTERRUPTED, BROKEN_PIPE = 2, 1, 130, 141
@@ -92,7 +92,7 @@ class SentenceCommand(GroupedCommand):
         """Run the command, as `click.Command.invoke` does."""
         try:
             _check_directory()
-            ctx.with_resource(logged_to(ctx.params.get("log_file"), files_beside(ctx)))
+            ctx.with_resource(logged_to(ctx.params.get("log_file"), files_beside(ctx), files_made(ctx)))
             with _warnings_as_lines(ctx.meta.setdefault(WARNINGS, [])):
                 return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):

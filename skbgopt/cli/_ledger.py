@@ -25,12 +25,16 @@ def read_records(path: Path) -> dict[str, Record]:
     ValueError
         If the file is no such report.
     """
-    if path.exists() and not path.is_file():
-        raise ValueError(f"The report {path} is no regular file: give another --report.")
+    _check_is_regular(path)
     content = _content(path)
     if content and not content.startswith(_BEGINNING):
         raise ValueError(f"{path} is no report of skbgopt batch and is not appended to: give another --report.")
     return {record["input"]: record for record in map(_record, content.splitlines()) if record is not None}
+
+
+def _check_is_regular(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"The report {path} is no regular file: give another --report.")
 
 
 def _record(line: bytes) -> Record | None:
@@ -45,6 +49,7 @@ def _record(line: bytes) -> Record | None:
 @contextmanager
 def ledger(path: Path) -> Iterator[Callable[[Record], None]]:
     """Give a function that adds a record; in the end the file holds one line for each input, the last one."""
+    _check_is_regular(path)
     # Of "new/../name" there is nothing to look at until the directory "new" is made.
     path = Path(os.path.realpath(path))
     before = read_records(path)

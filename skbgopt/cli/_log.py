@@ -66,20 +66,23 @@ class _LogFile(logging.FileHandler):
 
 
 @contextmanager
-def logged_to(path: Path | None, read: Iterable[Path] = ()) -> Iterator[None]:
+def logged_to(path: Path | None, read: Iterable[Path] = (), made: Iterable[Path] = ()) -> Iterator[None]:
     """Append what is said in the block to a file, if one is given.
 
     Raises
     ------
     ValueError
-        If the file is one of those that are read, or is there and is no text.
+        If the file is one of those that are read or made, has the name of an image, or is there and is no text.
     """
     if path is None:
         yield
         return
-    _check_is_not_read(path, read)
+    _check_is_only_log(path, read, made)
     _check_is_text(path)
-    handler = _LogFile(os.path.realpath(path), encoding="utf-8", errors="backslashreplace")
+    _check_is_no_image(path)
+    # What a pipe is called behind /dev/stderr is no path.
+    place = path if path.exists() else os.path.realpath(path)
+    handler = _LogFile(place, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _LOGGER.addHandler(handler)
     try:
@@ -90,11 +93,21 @@ def logged_to(path: Path | None, read: Iterable[Path] = ()) -> Iterator[None]:
             handler.close()
 
 
-def _check_is_not_read(path: Path, read: Iterable[Path]) -> None:
+def _check_is_only_log(path: Path, read: Iterable[Path], made: Iterable[Path]) -> None:
     from skbgopt.cli._outputs import is_same
 
-    if any(is_same(path, other) for other in read):
-        raise ValueError(f"--log-file {path} is an input itself and is not appended to: give another name.")
+    for others, what in ((read, "an input itself and is not appended to"), (made, "an output as well")):
+        if any(is_same(path, other) for other in others):
+            raise ValueError(f"--log-file {path} is {what}: give another name.")
+
+
+def _check_is_no_image(path: Path) -> None:
+    """Results are named by their inputs, and pictures are PNG."""
+    from skbgopt.cli._outputs import split_suffix
+
+    behind = Path(os.path.realpath(path))
+    if split_suffix(behind)[1] or behind.suffix.lower() == ".png":
+        raise ValueError(f"--log-file {path} has the name of an image: give another name.")
 
 
 def _check_is_text(path: Path) -> None:

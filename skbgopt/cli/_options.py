@@ -17,6 +17,9 @@ from click.core import ParameterSource
 from skbgopt.cli._config import as_text, default_settings, saved_settings, settings_files
 from skbgopt.cli._help import flags_of, grouped
 
+# Of a batch, in its directory.
+REPORT_NAME = "skbgopt-report.jsonl"
+
 # Those of BackgroundSplineRegressor; a test holds the two together.
 DEFAULTS: dict[str, Any] = {
     "n_control_points": 64,
@@ -281,7 +284,7 @@ _BATCH = grouped("Batch",
         help="Images worked on at the same time, which share the cores; -1 is one for each core."),
     _option("--resume", is_flag=True,
         help="Skip images whose results are there, made of the same content with the same settings."),
-    _option("--report", type=click.Path(path_type=Path), metavar="FILE", show_default="DIR/skbgopt-report.jsonl",
+    _option("--report", type=click.Path(path_type=Path), metavar="FILE", show_default=f"DIR/{REPORT_NAME}",
         help="A line of JSON for each image."),
     _option("--scheduler", metavar="ADDRESS",
         help="Work on a dask.distributed cluster, such as tcp://host:8786, that sees the same files; "
@@ -353,6 +356,13 @@ def files_beside(ctx: click.Context) -> list[Path]:
     # SQLite's file; no file has the name of another URL.
     found += [given["storage"].removeprefix("sqlite:///")] if given.get("storage") else []
     return [Path(os.path.abspath(path)) for path in [*settings_files(given.get("config")), *found]]
+
+
+def files_made(ctx: click.Context) -> list[Path]:
+    """Return the files that a command writes beside images: a model, a page, a report, and what a search found."""
+    given = ctx.params
+    found = [given[name] for name in ("save_model", "page", "report", "save", "picture") if given.get(name)]
+    return found or [given["output_dir"] / REPORT_NAME] if "report" in given else found
 
 
 def given_options(ctx: click.Context) -> dict[str, str]:

@@ -60,7 +60,8 @@ def check_targets(targets: Iterable[Path], sources: Iterable[Path], *, overwrite
             raise ValueError(f"The output {target} is an input itself: choose another directory or name.")
         if behind.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-        if behind.exists() and not behind.is_file():
+        # What a pipe is called behind /dev/stdout is no path.
+        if any(path.exists() and not path.is_file() for path in (target, behind)):
             raise ValueError(f"The output {target} is no regular file and is not replaced: choose another name.")
         if not overwrite:
             _check_absent(target)

@@ -231,6 +231,40 @@ def test_no_file_that_is_read_is_written_over(galaxy, folder, arguments, words):
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("remove galaxy.fits out --log-file out/galaxy_bgModel.fits", "has the name of an image"),
+        ("remove galaxy.fits out --log-file link", "has the name of an image"),
+        ("remove galaxy.fits out -p --log-file out/galaxy_preview.png", "has the name of an image"),
+        ("remove galaxy.fits out --save-model a --log-file ./new/../a", "is an output as well"),
+        ("remove galaxy.fits out --report a.html --log-file a.html", "is an output as well"),
+        ("batch galaxy.fits -o out --report a --log-file a", "is an output as well"),
+        ("batch galaxy.fits -o out --log-file out/skbgopt-report.jsonl", "is an output as well"),
+        ("tune galaxy.fits --save a.json --log-file a.json", "is an output as well"),
+        ("tune galaxy.fits --picture a --log-file a", "is an output as well"),
+    ],
+)
+def test_a_log_that_is_an_output_as_well_is_refused(galaxy, folder, arguments, words):
+    """With one sentence, before the log or anything else is written."""
+    Path("link").symlink_to("out/galaxy_bgSubtracted.fits")
+    before = names(".")
+    result = run(*arguments.split(), "--overwrite", code=2)
+    assert words in result.stderr and result.stderr.count("\n") == 1 and names(".") == before
+
+
+def test_outputs_are_no_pipes(galaxy, folder):
+    """Neither a page nor a report, as where /dev/stdout is one; a log may be."""
+    reader, writer = os.pipe()
+    pipe = f"/dev/fd/{writer}"
+    for arguments in (["remove", "galaxy.fits", "out"], ["batch", "galaxy.fits", "-o", "out"]):
+        assert f"{pipe} is no regular file" in run(*arguments, *FAST, "--report", pipe, code=2).stderr
+    run("remove", "galaxy.fits", "out", "-p", "--quiet", "--log-file", pipe)
+    assert b"INFO Writing out/galaxy_preview.png" in os.read(reader, 1 << 16)
+    os.close(reader)
+    os.close(writer)
+
+
 def test_two_outputs_of_one_name_are_refused(folder, galaxy):
     """A model saved under the name of a result would overwrite it."""
     write_image("frame.fits", galaxy.image)
