@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -188,6 +188,7 @@ def _the_only_run(directory: Path, prefix: str) -> Iterator[None]:
 
     is_new = not directory.exists()
     directory.mkdir(parents=True, exist_ok=True)
+    _clear_away_dead(directory)
     lock = FileLock(directory / f"{prefix}lock", timeout=0)
     is_taken = False
     # A signal may come while the lock is taken.
@@ -212,6 +213,20 @@ def _the_only_run(directory: Path, prefix: str) -> Iterator[None]:
         # As where nothing could be done.
         if is_new and not any(directory.iterdir()):
             directory.rmdir()
+
+
+def _clear_away_dead(directory: Path) -> None:
+    """Remove what any batches that were killed had begun to write: their locks are there, and nobody holds them.
+
+    With one input more the next batch is another one.
+    """
+    from filelock import FileLock, Timeout
+
+    for path in directory.glob(".skbgopt-*-lock"):
+        # Whose lock cannot be had may be at work.
+        with suppress(Timeout, NotImplementedError, OSError), FileLock(path, timeout=0):
+            _remove_leftovers(directory, path.name.removesuffix("lock"))
+            path.unlink()
 
 
 def _remove_leftovers(directory: Path, prefix: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from skbgopt import BackgroundSplineRegressor, read_image, write_image
 from skbgopt.cli import _batch, _frames
@@ -343,6 +344,18 @@ def test_leftovers_of_a_killed_batch_go_when_it_goes_on(lights):
         Path("flat", name).mkdir(parents=True)
     run("batch", "lights", "-o", "flat", "--resume", *FAST)
     assert [name for name in names("flat") if name.startswith(".")] == [".skbgopt-other"]
+
+
+def test_leftovers_of_a_killed_batch_go_when_another_begins(lights):
+    """Known by a lock that nobody holds; those of a batch at work and of a single image stay."""
+    dead, alive = ".skbgopt-0123456789ab-", ".skbgopt-ba9876543210-"
+    left = [f"{dead}abc", f"{alive}abc", ".skbgopt-other"]
+    for name in left:
+        Path("flat", name).mkdir(parents=True)
+    Path("flat", f"{dead}lock").touch()
+    with FileLock(f"flat/{alive}lock"):
+        run("batch", "lights", "-o", "flat", *FAST)
+        assert [name for name in names("flat") if name.startswith(".")] == sorted([*left[1:], f"{alive}lock"])
 
 
 def test_two_runs_of_one_batch_do_not_clear_away_each_others_files(lights):
