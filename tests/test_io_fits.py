@@ -63,6 +63,13 @@ def test_a_scale_that_is_given_twice_is_refused(tmp_path, keyword):
     assert read_image(tmp_path / "b.fits")[0][0, 1] == (2 if keyword == "BSCALE" else 3)
 
 
+def test_check_sums_are_left_out(tmp_path):
+    """Those of the input are none of the result."""
+    fits.PrimaryHDU(IMAGE).writeto(tmp_path / "a.fits", checksum=True)
+    write_image(tmp_path / "b.fits", *read_image(tmp_path / "a.fits"))
+    assert not {"CHECKSUM", "DATASUM"} & set(fits.getheader(tmp_path / "b.fits"))
+
+
 @pytest.mark.parametrize("unsigned", [False, True])
 def test_blank_is_nan(tmp_path, unsigned):
     """Integers equal to BLANK are missing, also where BZERO makes unsigned integers of them."""

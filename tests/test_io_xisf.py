@@ -200,6 +200,44 @@ def test_byte_order_and_pixel_storage(tmp_path, order, storage):
     assert_array_equal(read_image(tmp_path / "a.xisf")[0], IMAGE)
 
 
+@pytest.mark.parametrize("storage", ["Planar", "Normal"])
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_embedded_data_has_a_byte_order_of_its_own(tmp_path, order, storage):
+    """As the specification has it, the element of the data describes the data."""
+    stored = IMAGE if storage == "Normal" else np.moveaxis(IMAGE, -1, 0)
+    text = base64.b64encode(stored.astype(">f4" if order == "big" else "<f4").tobytes()).decode()
+    inside = f"""<Data encoding="base64" byteOrder="{order}">{text}</Data>"""
+    raw_xisf(tmp_path / "a.xisf", inside, location="embedded", pixelStorage=storage)
+    assert_array_equal(read_image(tmp_path / "a.xisf")[0], IMAGE)
+
+
+@pytest.mark.parametrize(
+    "attribute", [{"byteOrder": "BIG"}, {"byteOrder": ""}, {"pixelStorage": "normal"}, {"pixelStorage": "Chunky"}]
+)
+def test_unknown_ways_to_store_pixels_are_refused(tmp_path, attribute):
+    """They are not taken for the usual ones, in which the image would be noise."""
+    raw_xisf(tmp_path / "a.xisf", **attribute)
+    ((name, value),) = attribute.items()
+    with pytest.raises(ImageFormatError, match=f"{name} '{value}' is neither"):
+        open_image(tmp_path / "a.xisf")
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("name", ["sha1", "sha-1", "sha256", "sha-256", "sha512", "sha-512", "sha3-256", "sha3-512"])
+def test_check_sums_of_pixels_are_heeded(tmp_path, name, compress):
+    """Of the block as it is stored; a wrong one, or one of an unknown kind, is refused."""
+    stored = np.moveaxis(IMAGE, -1, 0).tobytes()
+    packing = {"compression": f"zlib:{len(stored)}"} if compress else {}
+    stored = zlib.compress(stored) if compress else stored
+    right = hashlib.new(name.replace("sha-", "sha").replace("3-", "3_"), stored).hexdigest().upper()
+    raw_xisf(tmp_path / "a.xisf", pixels=stored, checksum=f"{name}:{right}", **packing)
+    assert_array_equal(read_image(tmp_path / "a.xisf")[0], IMAGE)
+    for checksum, words in ((f"{name}:{right[:-1]}", f"does not have the {name} checksum"), ("crc:1", "'crc' is none")):
+        raw_xisf(tmp_path / "a.xisf", pixels=stored, checksum=checksum, **packing)
+        with pytest.raises(ImageFormatError, match=words):
+            read_image(tmp_path / "a.xisf")
+
+
 def test_structural_keywords_do_not_lie(tmp_path):
     """BITPIX and BZERO that an integer file brought from FITS are not written beside float pixels."""
     names = ("BITPIX", "BZERO", "OBJECT")

@@ -95,7 +95,7 @@ def write_image(
     """Write an image, with the metadata of the file it comes from, in the format that the suffix names.
 
     Rows are never flipped, so that the WCS and a Bayer pattern mean the same pixels in every format, and
-    cards that describe only the storage (BITPIX, BSCALE, BZERO, BLANK, check sums) are written anew.
+    cards that describe only the storage (BITPIX, BSCALE, BZERO, BLANK) are written anew. Check sums are left out.
 
     The file appears complete or not at all: it is written under a temporary name in the same directory and
     then takes the place of `path`. If that is a symbolic link, it stays and the file behind it is replaced.

@@ -6,6 +6,7 @@ The xisf package trusts what a header says; its own decoders are used, with boun
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import zlib
 from collections.abc import Iterable
@@ -21,6 +22,11 @@ from skbgopt.io._errors import DEFLATE_RATIO, LZ4_RATIO, ZSTD_RATIO, ImageFormat
 
 _RATIOS = {"zlib": DEFLATE_RATIO, "lz4": LZ4_RATIO, "lz4hc": LZ4_RATIO, "zstd": ZSTD_RATIO}
 _BYTES_AT_ONCE = 1 << 20
+# By the names that XISF has for them.
+_DIGESTS = {
+    **{f"sha{dash}{bits}": f"sha{bits}" for bits in (1, 256, 512) for dash in ("", "-")},
+    **{f"sha3-{bits}": f"sha3_{bits}" for bits in (256, 512)},
+}
 
 
 class Codec(NamedTuple):
@@ -118,7 +124,17 @@ def read_block(element: Element, path: Path) -> bytes:
 
 
 def packed_block(element: Element, path: Path) -> bytes:
-    """Return the bytes of a data block as they are stored."""
+    """Return the bytes of a data block as they are stored, if they have the check sum that is given."""
+    block = _stored_block(element, path)
+    name, _, digest = element.get("checksum", "").partition(":")
+    if name and name not in _DIGESTS:
+        raise ValueError(f"checksum {name[:40]!r} is none of {', '.join(_DIGESTS)}")
+    if name and hashlib.new(_DIGESTS[name], block, usedforsecurity=False).hexdigest() != digest.strip().lower():
+        raise ValueError(f"a data block does not have the {name} checksum that is given")
+    return block
+
+
+def _stored_block(element: Element, path: Path) -> bytes:
     position = position_of(element)
     if position is not None:
         check_declared_size(path, position[1], os.path.getsize(path) - position[0])

@@ -14,7 +14,7 @@ import os
 import warnings
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -182,6 +182,7 @@ def _checked_geometry(reader: _Reader, element: ElementTree.Element, path: Path)
             f"read_image reads XISF images in the colour spaces Gray and RGB. {path} is in "
             f"{element.get('colorSpace')}; convert it."
         )
+    _byte_order(element), _storage(element)
     declared = math.prod(shape) * described["dtype"].itemsize
     check_position(_block_of(element), reader.get_metadata_xml().iter(), reader.header_end, path)
     stored = unpacked_size(_block_of(element), path)
@@ -197,13 +198,28 @@ def _block_of(element: ElementTree.Element) -> ElementTree.Element:
     return element if data is None else data
 
 
+def _byte_order(element: ElementTree.Element) -> Literal["little", "big"]:
+    # Of embedded data either may say it.
+    order = _block_of(element).get("byteOrder", element.get("byteOrder", "little"))
+    if order not in ("little", "big"):
+        raise ValueError(f"byteOrder {order[:40]!r} is neither 'little' nor 'big'")
+    return "big" if order == "big" else "little"
+
+
+def _storage(element: ElementTree.Element) -> str:
+    storage = element.get("pixelStorage", "Planar")
+    if storage not in ("Planar", "Normal"):
+        raise ValueError(f"pixelStorage {storage[:40]!r} is neither 'Planar' nor 'Normal'")
+    return storage
+
+
 def _read_pixels(reader: _Reader, element: ElementTree.Element, path: Path) -> np.ndarray:
     described = reader.get_images_metadata()[0]
     width, height, channels = described["geometry"]
     # The package ignores the byte order and the model of pixel storage.
-    dtype = described["dtype"].newbyteorder(">" if element.get("byteOrder") == "big" else "<")
+    dtype = described["dtype"].newbyteorder(_byte_order(element))
     content = np.frombuffer(read_block(element, path), dtype, width * height * channels)
-    if element.get("pixelStorage", "Planar") == "Normal":
+    if _storage(element) == "Normal":
         image = content.reshape(height, width, channels)
     else:
         image = np.moveaxis(content.reshape(channels, height, width), 0, -1)
