@@ -106,8 +106,11 @@ def _as_real(array: np.ndarray, who: str) -> np.ndarray:
 
 
 def work_dtype(dtype: np.dtype) -> type:
-    """Return the float type of the results: float64 for float64, float32 for all else."""
-    return np.float64 if dtype.kind == "f" and dtype.itemsize == 8 else np.float32
+    """Return the float type of the results: float64 for numbers that have more digits than float32, else that.
+
+    Those are float64, and integers of more than 16 bits: on a high level the steps of float32 exceed their noise.
+    """
+    return np.float64 if dtype.itemsize > (4 if dtype.kind == "f" else 2) else np.float32
 
 
 def check_mask(mask, shape: tuple[int, ...], who: str) -> np.ndarray:

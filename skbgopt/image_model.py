@@ -47,7 +47,8 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
         Returns
         -------
         background : ndarray of X's shape
-            Finite everywhere; float64 for float64 images, float32 else. `out` itself, if given.
+            Finite everywhere; float64 for images of float64 or of integers of more than 16 bits, float32 else. `out`
+            itself, if given.
         std : ndarray of X's shape
             Its standard error, positive, in the same units. Only with ``return_std=True``.
 

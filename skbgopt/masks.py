@@ -65,9 +65,7 @@ class PixelSelection:
             Pixels that each reason excludes; a pixel counts for each of its reasons.
         """
         raw = self.image[rows, columns]
-        # Integers of 32 bits have more digits than float32.
-        wide = raw.dtype.kind in "iu" and raw.dtype.itemsize > 2
-        values: np.ndarray = raw.astype(np.float64 if wide else work_dtype(raw.dtype), copy=False)
+        values: np.ndarray = raw.astype(work_dtype(raw.dtype), copy=False)
         missing = is_missing(raw, self.missing_values)
         excluded = {"missing": int(np.count_nonzero(missing))}
         bad = missing

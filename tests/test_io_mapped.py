@@ -47,14 +47,15 @@ def test_every_format_is_made_part_by_part(tmp_path, suffix, dtype):
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     image=hnp.arrays(
-        st.sampled_from(["u1", "i1", "u2", "i2", "f4", "f8"]), st.sampled_from([(4, 5), (4, 5, 3), (4, 3, 2)])
+        st.sampled_from(["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"]),
+        st.sampled_from([(4, 5), (4, 5, 3), (4, 3, 2)]),
     )
 )
 def test_copying_in_bands_is_reading(tmp_path, image):
     """The copy holds the floats of what `read_image` returns."""
     write_image(tmp_path / "a.fits", image, overwrite=True)
     stored = open_image(tmp_path / "a.fits")
-    dtype = "f8" if image.dtype == "f8" else "f4"
+    dtype = "f8" if image.dtype in ("u4", "i4", "f8") else "f4"
     with create_image(tmp_path / "b.fits", stored.shape, dtype, stored.metadata, overwrite=True) as new:
         stored.copy_to(new.pixels)
     np.testing.assert_array_equal(read_image(tmp_path / "b.fits")[0], image.astype(dtype))

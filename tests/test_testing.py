@@ -58,7 +58,7 @@ class MedianSky(TransformerMixin, BaseEstimator):
         array = np.ma.getdata(X) if isinstance(X, np.ma.MaskedArray) else np.asarray(X)
         if array.dtype.kind not in "fiu" or array.ndim not in (2, 3) or not array.size:
             raise ValueError("not an image")
-        image = array.astype(np.float64 if array.dtype.itemsize == 8 and array.dtype.kind == "f" else np.float32)
+        image = array.astype(np.float64 if array.dtype.itemsize > (4 if array.dtype.kind == "f" else 2) else np.float32)
         image[np.ma.getmaskarray(X)] = np.nan
         return image
 

@@ -73,7 +73,7 @@ def check_unchanged(stamps: dict[Path, tuple[int, int]]) -> None:
 
 
 def result_dtype(source: StoredImage) -> np.dtype:
-    """Return the type of the results: float64 for float64, else float32."""
+    """Return the type of the results: float64 for float64 and integers of more than 16 bits, else float32."""
     assert source.metadata.dtype is not None
     return np.dtype(work_dtype(source.metadata.dtype))
 

@@ -95,7 +95,7 @@ def _is_copied_exactly(header: fits.Header, metadata: ImageMetadata) -> bool:
     assert metadata.dtype is not None
     bits, dtype = header["BITPIX"], metadata.dtype
     # Integers that are read as floats have a scale or a BLANK.
-    return bits // 8 == -dtype.itemsize or (dtype.kind != "f" and bits <= 16)
+    return bits // 8 == -dtype.itemsize or (dtype.kind != "f" and bits <= 32)
 
 
 def _copy_pixels(path: Path, start: int, metadata: ImageMetadata, pixels: np.ndarray) -> None:

@@ -111,14 +111,14 @@ def check_shapes(estimator):
 
 
 def check_dtypes(estimator):
-    """Float64 gives float64, everything else float32, in native byte order, and the same numbers.
+    """Float64 and integers of 32 bits give float64, others float32, in native byte order, and the same numbers.
 
     A transformer that only masks gives the numbers themselves.
     """
     expected = _results(clone(estimator).fit(_sky()), _sky())
     for dtype in ("<f8", ">f8", "<f4", ">f4", "<u2", ">i4"):
         image = _sky().astype(dtype)
-        promised = np.dtype(np.float64 if dtype.endswith("f8") else np.float32)
+        promised = np.dtype(np.float64 if dtype.endswith(("f8", "i4")) else np.float32)
         for method, result in _results(clone(estimator).fit(image), image).items():
             what = f"{_name(estimator)}.{method} of {dtype}"
             right = result.dtype == promised or _only_masks(result, image)

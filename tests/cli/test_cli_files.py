@@ -39,6 +39,17 @@ def test_outputs_keep_shape_and_header(folder, frame, dtype):
         assert "n_control_points=16" in "".join(header["HISTORY"])
 
 
+@pytest.mark.parametrize("suffix", [".fits", ".fits.gz", ".xisf", ".tif"])
+def test_results_of_wide_integers_have_no_stairs(folder, suffix):
+    """They are written in float64, in bands and not, in every format."""
+    y, x = np.mgrid[:100, :150]
+    sky = 1.5e9 + 20.0 * x - 10.0 * y
+    write_image(f"sky{suffix}", np.rint(sky + np.random.default_rng(0).normal(0, 20, sky.shape)).astype(np.uint32))
+    run("remove", f"sky{suffix}", "-N", "16", "--smoothing", "1e-2")
+    model = read_image(f"sky_bgModel{suffix}")[0]
+    assert model.dtype == np.float64 and np.std(model - sky) < 2
+
+
 def test_the_files_are_the_estimators_results(galaxy):
     """The command writes what predict and transform return."""
     run("remove", "galaxy.fits", *FAST)
