@@ -28,11 +28,14 @@ if TYPE_CHECKING:
     from skbgopt.cli._frames import Task
     from skbgopt.cli._job import Job
 
+# How the archives begin that numpy makes.
+_ARCHIVE = b"PK\3\4"
+
 _INPUTS = """INPUTS are files, directories, patterns such as 'night?/**/*.fits', and @list.txt with any of these, one
 a line. An image that fails does not stop the others. The report has a line of JSON for each image: input, outputs,
-status, hash, parameters, gradient_removed (the model's range), noise and level_std (standard error of the sky's
-level) of each channel in the image's units, reduced_chi2 of each channel, overshoot_fraction, pixels excluded by
-each reason, seconds, warnings, error."""
+status, hash, parameters, gradient_removed (the model's range), smoothing (that was used, also where "auto" chose it),
+noise and level_std (standard error of the sky's level) of each channel in the image's units, reduced_chi2 of each
+channel, overshoot_fraction, pixels excluded by each reason, seconds, warnings, error."""
 
 _BATCH_EPILOG = f"""{_INPUTS}
 
@@ -73,7 +76,7 @@ def batch(ctx: click.Context, inputs: tuple[str, ...], same_model: Path | None, 
 @apply_options
 @click.pass_context
 def apply_model(ctx: click.Context, model_path: Path, inputs: tuple[str, ...], **_) -> None:
-    """Remove the background that MODEL (.npz, or an image to fit) has from many images: batch --same-model."""
+    """Remove the background that MODEL (a saved one, or an image to fit) has from many images: batch --same-model."""
     _run(ctx, inputs, model_path)
 
 
@@ -152,7 +155,7 @@ def _with_model(ctx: click.Context, job: Job, reference: Path) -> Job:
     from skbgopt.background import BackgroundSplineRegressor
     from skbgopt.cli._run import fit_model
 
-    if reference.suffix.lower() == ".npz":
+    if _is_model(reference):
         others = given_parameters(ctx) - {*REPLACEABLE, "device"}
         others |= {"params"} if ctx.params.get("params") else set()
         if others:
@@ -165,6 +168,14 @@ def _with_model(ctx: click.Context, job: Job, reference: Path) -> Job:
     model.set_params(device="cpu")
     parameters: dict[str, Any] = {name: model.get_params()[name] for name in job.parameters}
     return replace(job, model=model, parameters=parameters)
+
+
+def _is_model(path: Path) -> bool:
+    """Return whether a file is a saved model: one of that suffix, or an archive of any name."""
+    if path.suffix.lower() == ".npz":
+        return True
+    with open(path, "rb") as file:
+        return file.read(len(_ARCHIVE)) == _ARCHIVE
 
 
 def _older_results(directory: Path) -> defaultdict[str, set[str]]:

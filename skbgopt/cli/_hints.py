@@ -69,7 +69,8 @@ def warn_if_little_is_used(prepared: PreparedImage, *, masked: bool) -> None:
 
 def warn_if_noise_is_lost(noise: np.ndarray, dtype: str, scale: float) -> None:
     """Warn of integers whose steps are so large that the noise, and faint light with it, is gone."""
-    steps = float(noise.max()) * scale
+    # It is lost where the quietest channel loses it.
+    steps = float(noise.min()) * scale
     if steps < _LEAST_NOISE:
         way_out = "choose a larger --output-scale (65535 fits images from 0 to 1 into uint16)"
         warn(f"The noise is {steps:.2g} steps of {dtype}, and faint light is lost: {way_out}.", stacklevel=2)

@@ -293,7 +293,7 @@ _BATCH = grouped("Batch",
 
 _EACH_FIT = grouped("Batch",
     _option("--same-model", type=click.Path(path_type=Path), metavar="REF",
-        help="Fit this image once, or load this saved model (.npz), and apply it to all images."),
+        help="Fit this image once, or load this saved model, and apply it to all images."),
     _estimator_option("warm_start", "--warm-start", is_flag=True,
         help="Try only the smoothing of the image before (of this process, if it had the same shape) and the ones "
         "beside it: about half the time. For frames whose skies are alike."),

@@ -37,11 +37,33 @@ def test_the_record_says_what_was_done(lights):
     model = BackgroundSplineRegressor(n_control_points=16, smoothing=1e-4).fit(image)
     assert (record["status"], record["error"], record["warnings"]) == ("done", None, [])
     assert record["gradient_removed"] == pytest.approx([np.ptp(model.predict(image))])
+    assert record["smoothing"] == 1e-4
     assert record["noise"] == pytest.approx(model.noise_)
     assert record["parameters"]["n_control_points"] == 16 and record["seconds"] > 0
     assert all(Path(output).is_file() for output in record["outputs"]) and len(record["outputs"]) == 2
     header = read_image(record["outputs"][0])[1].header
     assert header["BGKEY"] == record["hash"]
+
+
+def test_the_record_says_which_smoothing_was_chosen(lights):
+    """Of "auto", as remove --json; that of a model that is applied; none of an image that failed."""
+    run("batch", "lights/light0.fits", "missing.fits", "-o", "flat", "-N", "16", code=1)
+    records = report_of("flat")
+    model = BackgroundSplineRegressor(n_control_points=16).fit(read_image("lights/light0.fits")[0])
+    assert records["light0.fits"]["smoothing"] == model.smoothing_
+    assert records["missing.fits"]["smoothing"] is None
+    told = json.loads(run("remove", "lights/light0.fits", "one", "-N", "16", "--json", "--save-model", "z.npz").stdout)
+    assert told["smoothing"] == model.smoothing_ and list(told) == list(records["light0.fits"])
+    run("apply", "z.npz", "lights/light1.fits", "-o", "applied")
+    assert report_of("applied")["light1.fits"]["smoothing"] == model.smoothing_
+
+
+def test_the_pages_name_all_keys_of_a_record(lights):
+    """--help and the page on batches."""
+    run("batch", "lights/light0.fits", "-o", "flat", *FAST)
+    page = (Path(__file__).parents[2] / "docs/howto/batches.md").read_text()
+    for key in report_of("flat")["light0.fits"]:
+        assert f"`{key}`" in page and key in run("batch", "--help").stdout
 
 
 def test_a_failure_does_not_stop_the_others(lights):
@@ -147,6 +169,17 @@ def test_same_model_is_fitted_once_and_applied_to_all(lights):
         np.testing.assert_array_equal(read_image(f"{place}/light2_bgModel.fits")[0], model.predict(image))
         np.testing.assert_array_equal(read_image(f"{place}/light2_bgSubtracted.fits")[0], model.transform(image))
         assert report_of(place)["light2.fits"]["parameters"]["n_control_points"] == 16
+
+
+def test_a_saved_model_may_have_any_name(lights):
+    """It is known by what it holds; an image to fit is none."""
+    run("remove", "lights/light0.fits", "one", *FAST, "--save-model", "z")
+    run("apply", "z", "lights/light1.fits", "-o", "applied")
+    run("batch", "lights/light1.fits", "-o", "same", "--same-model", "z")
+    expected = BackgroundSplineRegressor.load("z").predict(read_image("lights/light1.fits")[0])
+    for place in ("applied", "same"):
+        np.testing.assert_array_equal(read_image(f"{place}/light1_bgModel.fits")[0], expected)
+    assert "No such file or directory: y" in run("apply", "y", "lights", "-o", "flat", code=2).stderr
 
 
 def test_a_model_whose_background_is_nowhere_finite_fails_in_a_sentence(lights):

@@ -376,6 +376,13 @@ def test_steps_that_hide_the_noise_are_a_warning(galaxy):
     assert words not in scaled.stderr
 
 
+def test_the_quietest_channel_is_the_first_whose_noise_is_lost(folder, frame):
+    """Also where the steps do no harm to the others."""
+    write_image("sky.fits", frame.image * np.float32([5e4, 5e4, 5e2]))
+    result = run("remove", "sky.fits", *FAST, "--output-dtype", "uint16")
+    assert "steps of uint16, and faint light is lost" in result.stderr
+
+
 def test_much_that_is_clipped_is_a_warning(galaxy):
     """Also where the report is not printed."""
     flags = ["--output-dtype", "uint8", "--output-scale", 1e9]
