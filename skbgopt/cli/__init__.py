@@ -25,7 +25,8 @@ Completion of commands and flags by the shell, in its start file:
   fish: _SKBGOPT_COMPLETE=fish_source skbgopt | source
 
 \b
-Settings that should not be given each time, by the names of the report's arguments (quantile = 0.95), in TOML:
+Parameters of BackgroundSplineRegressor that should not be given each time, by their names (n_control_points = 32),
+and no other options (such as --format), in TOML:
   {NAME} in the current directory, {NAME} in {{directory}}, or --config FILE.toml
 
 {EXIT_CODES}

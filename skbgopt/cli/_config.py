@@ -7,24 +7,49 @@ import tomllib
 from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 NAME = "skbgopt.toml"
+# Where a context keeps the settings that stand for flags.
+_SETTINGS = __name__
+# As difflib counts: a letter or two of a name are wrong.
+_NEAR = 0.75
 
 
-def default_settings(chosen: Path | None, known: Collection[str]) -> dict[str, str]:
-    """Return the settings of all TOML files, the later ones over the others, as the texts that the flags would take.
+class Setting(NamedTuple):
+    """The text that a flag would take, and the file that it stands in."""
+
+    text: str
+    path: Path
+
+
+def set_defaults(ctx: click.Context, settings: dict[str, Setting], *, wins: bool) -> None:
+    """Let settings stand for flags that are not given; they win over those that are set already, or do not."""
+    others = ctx.meta.get(_SETTINGS, {})
+    ctx.meta[_SETTINGS] = {**others, **settings} if wins else {**settings, **others}
+    ctx.default_map = {name: setting.text for name, setting in ctx.meta[_SETTINGS].items()}
+
+
+def file_that_sets(ctx: click.Context, name: str) -> Path | None:
+    """Return the settings file that a parameter has its value from, if it has it from one."""
+    is_set = ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
+    return ctx.meta[_SETTINGS][name].path if is_set else None
+
+
+def default_settings(chosen: Path | None, known: Collection[str]) -> dict[str, Setting]:
+    """Return the settings of all TOML files, the later ones over the others.
 
     Raises
     ------
     click.UsageError
         If a file cannot be read, or has a setting that is none of the `known` names.
     """
-    settings: dict[str, str] = {}
+    settings: dict[str, Setting] = {}
     for path in settings_files(chosen):
-        settings |= {name: _text(path, name, value, known) for name, value in _read_toml(path).items()}
+        settings |= {name: _setting(path, name, value, known) for name, value in _read_toml(path).items()}
     return settings
 
 
@@ -34,8 +59,8 @@ def settings_files(chosen: Path | None) -> list[Path]:
     return [*usual, *([chosen] if chosen else [])]
 
 
-def saved_settings(path: Path, known: Collection[str]) -> dict[str, str]:
-    """Return the parameters that ``skbgopt tune --save`` wrote, as the texts that the flags would take.
+def saved_settings(path: Path, known: Collection[str]) -> dict[str, Setting]:
+    """Return the parameters that ``skbgopt tune --save`` wrote.
 
     Raises
     ------
@@ -49,14 +74,15 @@ def saved_settings(path: Path, known: Collection[str]) -> dict[str, str]:
     parameters = content.get("parameters") if isinstance(content, dict) else None
     if not isinstance(parameters, dict):
         raise click.UsageError(f"The settings {path} have no 'parameters': give a file of skbgopt tune --save.")
-    return {name: _text(path, name, value, known) for name, value in parameters.items()}
+    return {name: _setting(path, name, value, known) for name, value in parameters.items()}
 
 
-def check_known(name: str, known: Collection[str], what: str) -> None:
-    """Raise click.UsageError if a name is none of those known, with the nearest one."""
+def check_known(name: str, known: Collection[str], what: str, way_out: str) -> None:
+    """Raise click.UsageError if a name is none of those known, with the nearest one if that is near."""
     if name not in known:
-        nearest = get_close_matches(name, known, n=1) or [", ".join(known)]
-        raise click.UsageError(f"{what} no parameter {name!r}: did you mean {nearest[0]}?")
+        nearest = get_close_matches(name, known, n=1, cutoff=_NEAR)
+        way_out = f"did you mean {nearest[0]}?" if nearest else way_out
+        raise click.UsageError(f"{what} no parameter {name!r}: {way_out}")
 
 
 def as_text(value: bool | int | float | str | None) -> str:
@@ -83,9 +109,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise click.UsageError(f"The settings {path} are no TOML: {error}.") from None
 
 
-def _text(path: Path, name: str, value: object, known: Collection[str]) -> str:
-    check_known(name, known, f"The settings {path} have")
+def _setting(path: Path, name: str, value: object, known: Collection[str]) -> Setting:
+    allowed = "only parameters of BackgroundSplineRegressor may stand there."
+    check_known(name, known, f"The settings {path} have", allowed)
     if value is not None and not isinstance(value, bool | int | float | str):
         raise click.UsageError(f"The setting {name} in {path} must be a number, a text, true or false, got {value!r}.")
     # As texts they are checked as the flags are: 2.5 is no number of control points.
-    return as_text(value)
+    return Setting(as_text(value), path)

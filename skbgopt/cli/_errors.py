@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from skbgopt.cli._config import file_that_sets
 from skbgopt.cli._help import GroupedCommand, flags_of
 from skbgopt.cli._log import complain, logged_to
 from skbgopt.cli._options import files_beside, files_made
@@ -104,7 +105,7 @@ class SentenceCommand(GroupedCommand):
         except Exception as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            complain(f"skbgopt: {_with_flags(sentence(error), ctx.command)}")
+            complain(f"skbgopt: {_with_flags(sentence(error), ctx)}")
             users = isinstance(error, _USERS_ERRORS) or getattr(error, "errno", None) in _USERS_NUMBERS
             ctx.exit(BAD_INPUT if users else FAILURE)
 
@@ -120,8 +121,11 @@ def _check_directory() -> None:
 def _usage_sentence(error: click.ClickException) -> str:
     # Of the names that are like the wrong one, the nearest comes first.
     del (getattr(error, "possibilities", None) or [])[1:]
-    text = one_line(error.format_message())
-    ctx = getattr(error, "ctx", None)
+    text, ctx = one_line(error.format_message()), getattr(error, "ctx", None)
+    name = getattr(getattr(error, "param", None), "name", None) or ""
+    # One that has its value already is wrong elsewhere, as in the range of a search.
+    if ctx is not None and name not in ctx.params and (path := file_that_sets(ctx, name)) is not None:
+        return f"Invalid value for {name} in {path}: {one_line(error.message)}"
     return text if ctx is None else f"{text} See '{ctx.command_path} --help'."
 
 
@@ -140,10 +144,16 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _with_flags(text: str, command: click.Command) -> str:
-    """Return a sentence on a parameter of the estimator as one on the flag that sets it."""
-    flags = flags_of(command)
-    return re.sub(r"^The '(\w+)' parameter of \w+", lambda found: flags.get(found[1], found[0]), text)
+def _with_flags(text: str, ctx: click.Context) -> str:
+    """Return a sentence on parameters of the estimator as one on what sets them: flags, or settings in a file."""
+    flags = flags_of(ctx.command)
+
+    def what_sets(found: re.Match) -> str:
+        name = found[1] or found[2]
+        path = file_that_sets(ctx, name)
+        return flags.get(name, found[0]) if path is None else f"{name} in {path}"
+
+    return re.sub(r"^The '(\w+)' parameter of \w+|(?<= must be below )'(\w+)'", what_sets, text)
 
 
 @contextmanager

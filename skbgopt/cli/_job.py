@@ -97,7 +97,10 @@ class Job:
         estimator._validate_params()
         low, high = estimator.threshold_min, estimator.threshold_max
         if not low < high:
-            raise ValueError(f"--threshold-min must be below --threshold-max. Got {low} and {high} instead.")
+            raise ValueError(
+                f"The 'threshold_min' parameter of {type(estimator).__name__} must be below 'threshold_max'. "
+                f"Got {low} and {high} instead."
+            )
         resolve_device(estimator.device)
         return estimator
 

@@ -14,7 +14,7 @@ import click
 from click import Choice
 from click.core import ParameterSource
 
-from skbgopt.cli._config import as_text, default_settings, saved_settings, settings_files
+from skbgopt.cli._config import as_text, default_settings, saved_settings, set_defaults, settings_files
 from skbgopt.cli._help import flags_of, grouped
 
 # Of a batch, in its directory.
@@ -129,13 +129,13 @@ def _config(ctx: click.Context, param: click.Parameter, value: Path | None) -> P
     settings = default_settings(value, DEFAULTS)
     ctx.meta[_IN_SETTINGS] = set(settings)
     # What --params set, on the left or on the right of it, stays.
-    ctx.default_map = {**settings, **(ctx.default_map or {})}
+    set_defaults(ctx, settings, wins=False)
     return value
 
 
 def _params(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
     if value is not None:
-        ctx.default_map = {**(ctx.default_map or {}), **saved_settings(value, DEFAULTS)}
+        set_defaults(ctx, saved_settings(value, DEFAULTS), wins=True)
     return value
 
 
@@ -256,8 +256,8 @@ _ONE_IMAGE = grouped("File",
 
 _CONFIG = grouped("Other",
     _option("--config", type=click.Path(path_type=Path), metavar="FILE.toml", callback=_config, is_eager=True,
-        help="Settings by the names of the report's arguments, over those of ./skbgopt.toml and "
-        "the user's; flags win."),
+        help="Parameters of BackgroundSplineRegressor by their names (n_control_points = 32), no other options; over "
+        "those of ./skbgopt.toml and the user's; flags win."),
 )  # fmt: skip
 
 _QUIET = grouped("Other",

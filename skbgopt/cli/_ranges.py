@@ -39,7 +39,9 @@ def _split(text: str) -> tuple[str, str]:
 
 def _range_or_value(ctx: click.Context, name: str, text: str) -> Any:
     options = {str(param.name): param for param in ctx.command.params if param.name in DEFAULTS}
-    check_known(name, options, "--param knows")
+    check_known(
+        name, options, "--param knows", "it takes parameters of BackgroundSplineRegressor that have a flag here."
+    )
     option = options[name]
     if ":" in text:
         low, high, *scale = text.split(":")

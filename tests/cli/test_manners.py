@@ -101,10 +101,12 @@ def test_a_preset_given_as_flag_wins_over_settings(settings):
         ("quantile = " + "[" * 3000, "The settings mine.toml are no TOML"),
         ("quantil = 0.9", "mine.toml have no parameter 'quantil': did you mean quantile?"),
         ("[quantile]\nred = 1", "The setting quantile in mine.toml must be a number"),
-        ("n_control_points = 2.5", "'2.5' is not a valid integer"),
-        ("n_control_points = true", "'yes' is not a valid integer"),
-        ('solver = "lm"', "'lm' is not one of 'mm', 'adam'"),
-        ("quantile = 2", "--quantile must be"),
+        ('format = "fits"', "mine.toml have no parameter 'format': only parameters of BackgroundSplineRegressor may"),
+        ("n_control_points = 2.5", "n_control_points in mine.toml: '2.5' is not a valid integer"),
+        ("n_control_points = true", "n_control_points in mine.toml: 'yes' is not a valid integer"),
+        ('solver = "lm"', "solver in mine.toml: 'lm' is not one of 'mm', 'adam'"),
+        ("quantile = 2", "skbgopt: quantile in mine.toml must be"),
+        ("threshold_max = 0", "--threshold-min must be below threshold_max in mine.toml. Got 0.001 and 0.0"),
     ],
 )
 def test_wrong_settings_are_one_sentence(galaxy, text, words):
@@ -113,6 +115,15 @@ def test_wrong_settings_are_one_sentence(galaxy, text, words):
         Path("mine.toml").write_text(text)
     result = run("remove", "galaxy.fits", "--config", "mine.toml", code=2)
     assert words in result.stderr and result.stderr.count("\n") == 1 and result.stdout == ""
+
+
+def test_flags_that_win_over_settings_are_named(settings):
+    """Only what is set by a file is said to be."""
+    result = run("remove", "galaxy.fits", "--config", "mine.toml", "-dq", "3", code=2)
+    assert result.stderr.startswith("skbgopt: --quantile must be")
+    Path("wrong.json").write_text('{"parameters": {"quantile": 3}}')
+    result = run("remove", "galaxy.fits", "--params", "wrong.json", "--config", "mine.toml", code=2)
+    assert result.stderr.startswith("skbgopt: quantile in wrong.json must be")
 
 
 def test_the_log_file_has_all_that_is_said(galaxy):

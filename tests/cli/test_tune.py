@@ -323,7 +323,7 @@ def test_the_progress_line_shows_the_best_score(screen, wanted):
         ("oiii.fits --param quantile", "--param takes NAME=LOW:HIGH"),
         ("oiii.fits --param quantile=", "--param takes NAME=LOW:HIGH"),
         ("oiii.fits --param quantil=0.9:1", "--param knows no parameter 'quantil': did you mean quantile?"),
-        ("oiii.fits --param warm_start=yes,no", "--param knows no parameter 'warm_start': did you mean"),
+        ("oiii.fits --param warm_start=yes,no", "--param knows no parameter 'warm_start': it takes parameters of"),
         ("oiii.fits --param quantile=1:0.9", "--param takes LOW < HIGH, got quantile=1:0.9."),
         ("oiii.fits --param quantile=0.9:1:exp", "NAME=LOW:HIGH:log"),
         ("oiii.fits --param smoothing=0:1:log", "0 < LOW < HIGH of a logarithmic range"),
@@ -349,7 +349,10 @@ def test_the_progress_line_shows_the_best_score(screen, wanted):
         ("oiii.fits --params there.json", "The settings there.json have no 'parameters'"),
         ("oiii.fits --params unknown.json", "have no parameter 'quantil': did you mean quantile?"),
         ("oiii.fits --params list.json", "The setting quantile in list.json must be a number"),
-        ("oiii.fits --params wrong.json", "--quantile must be a float in the range (0.0, 1.0]. Got 3.0 instead."),
+        (
+            "oiii.fits --params wrong.json",
+            "quantile in wrong.json must be a float in the range (0.0, 1.0]. Got 3.0 instead.",
+        ),
         ("oiii.fits --params deep.json", "The settings deep.json are no JSON"),
     ],
 )
