@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skbgopt import make_sky_image, write_image
+from skbgopt import make_sky_image, read_image, write_image
 from skbgopt.cli import command_line
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +26,7 @@ PAGES = [
     *sorted((ROOT / "docs" / "guide").glob("*.md")),
     *sorted((ROOT / "docs" / "howto").glob("*.md")),
 ]
+HANDOVER = ROOT / "docs" / "howto" / "handover.md"
 FENCE = re.compile(r"^( *)```([^\n]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 # What is no language is a directive of the pages; texts are read, not run.
 NOT_RUN = ("text", "toml")
@@ -53,6 +54,7 @@ def night(tmp_path, monkeypatch):
     frame = make_sky_image("galaxy", shape=SHAPE, random_state=0)
     for name in ("stack.fits", "stack.xisf", "landscape.xisf", "mosaic.fits"):
         write_image(tmp_path / name, frame.image)
+    write_image(tmp_path / "adu.fits", np.rint(frame.image * 20000 + 800).astype(np.uint16))
     for name in ("mask.fits", "mask.xisf"):
         write_image(tmp_path / name, (~frame.mask).astype(np.float32))
     (tmp_path / "path" / "to").mkdir(parents=True)
@@ -112,6 +114,19 @@ def test_what_a_page_shows_runs(page, night, venv):
                 {"skbgopt": run_skbgopt, "make": lambda words: run_make(words, venv), "pip": run_pip}[program](words)
         else:
             assert language in NOT_RUN, f"{page.name} has a block in {language or 'no language'}"
+
+
+@pytest.mark.usefixtures("few_steps", "rough_choice")
+def test_integers_made_as_the_page_says_keep_the_image(night):
+    """Of images from 0 to 1 and in ADU next to nothing is clipped, and the sky is as far from 0 as its noise needs."""
+    lines = [words[1:] for language, text in blocks(HANDOVER) if language == "sh" for words in commands(text)]
+    made = [words for words in lines if "--output-dtype" in words]
+    for words in made:
+        run_skbgopt(words)
+        image = read_image(f"integers/{Path(words[-2]).stem}_bgSubtracted.fits")[0]
+        clipped = ((image == 0) | (image == 65535)) & (read_image(words[-2])[0] != 0)
+        assert image.dtype == np.uint16 and np.mean(clipped) < 0.01
+    assert [words[-2] for words in made] == ["stack.fits", "adu.fits"]
 
 
 def test_readme_shows_what_a_reader_looks_for():
