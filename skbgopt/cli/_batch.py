@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import platform
 import shutil
 import sys
 from collections import Counter, defaultdict
@@ -172,8 +173,9 @@ def _with_model(ctx: click.Context, job: Job, reference: Path) -> Job:
 
 def _is_model(path: Path) -> bool:
     """Return whether a file is a saved model: one of that suffix, or an archive of any name."""
-    if path.suffix.lower() == ".npz":
-        return True
+    # A pipe would wait for somebody to write.
+    if path.suffix.lower() == ".npz" or not path.is_file():
+        return path.suffix.lower() == ".npz"
     with open(path, "rb") as file:
         return file.read(len(_ARCHIVE)) == _ARCHIVE
 
@@ -206,6 +208,9 @@ def _the_only_run(directory: Path, prefix: str) -> Iterator[None]:
     try:
         try:
             lock.acquire()
+            # Some systems let nobody write to what is locked.
+            with suppress(OSError):
+                Path(lock.lock_file).write_text(platform.node(), encoding="utf-8")
         except Timeout:
             is_taken = True
             raise ValueError(
@@ -227,17 +232,19 @@ def _the_only_run(directory: Path, prefix: str) -> Iterator[None]:
 
 
 def _clear_away_dead(directory: Path) -> None:
-    """Remove what any batches that were killed had begun to write: their locks are there, and nobody holds them.
+    """Remove what any batches that were killed here had begun to write: their locks are there, and nobody holds them.
 
-    With one input more the next batch is another one.
+    With one input more the next batch is another one. Of other machines some file systems know no locks.
     """
     from filelock import FileLock, Timeout
 
     for path in directory.glob(".skbgopt-*-lock"):
         # Whose lock cannot be had may be at work.
-        with suppress(Timeout, NotImplementedError, OSError), FileLock(path, timeout=0):
-            _remove_leftovers(directory, path.name.removesuffix("lock"))
-            path.unlink()
+        with suppress(Timeout, NotImplementedError, OSError, ValueError):
+            if path.read_text(encoding="utf-8") == platform.node():
+                with FileLock(path, timeout=0):
+                    _remove_leftovers(directory, path.name.removesuffix("lock"))
+                    path.unlink()
 
 
 def _remove_leftovers(directory: Path, prefix: str) -> None:

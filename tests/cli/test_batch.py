@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -380,15 +381,17 @@ def test_leftovers_of_a_killed_batch_go_when_it_goes_on(lights):
 
 
 def test_leftovers_of_a_killed_batch_go_when_another_begins(lights):
-    """Known by a lock that nobody holds; those of a batch at work and of a single image stay."""
-    dead, alive = ".skbgopt-0123456789ab-", ".skbgopt-ba9876543210-"
-    left = [f"{dead}abc", f"{alive}abc", ".skbgopt-other"]
+    """Known by a lock that nobody holds; those of a batch at work, of other machines and of a single image stay."""
+    dead, alive, away = (f".skbgopt-{name}123456789ab-" for name in "012")
+    left = [f"{dead}abc", f"{alive}abc", f"{away}abc", ".skbgopt-other"]
     for name in left:
         Path("flat", name).mkdir(parents=True)
-    Path("flat", f"{dead}lock").touch()
+    for prefix, machine in ((dead, platform.node()), (alive, platform.node()), (away, "elsewhere")):
+        Path("flat", f"{prefix}lock").write_text(machine)
     with FileLock(f"flat/{alive}lock"):
         run("batch", "lights", "-o", "flat", *FAST)
-        assert [name for name in names("flat") if name.startswith(".")] == sorted([*left[1:], f"{alive}lock"])
+        kept = sorted([*left[1:], f"{alive}lock", f"{away}lock"])
+        assert [name for name in names("flat") if name.startswith(".")] == kept
 
 
 def test_two_runs_of_one_batch_do_not_clear_away_each_others_files(lights):
