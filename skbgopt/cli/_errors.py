@@ -105,7 +105,8 @@ class SentenceCommand(GroupedCommand):
         except Exception as error:
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            complain(f"skbgopt: {_with_flags(sentence(error), ctx)}")
+            text = sentence(error)
+            complain(f"skbgopt: {_with_flags(text, ctx) if isinstance(error, ValueError) else text}")
             users = isinstance(error, _USERS_ERRORS) or getattr(error, "errno", None) in _USERS_NUMBERS
             ctx.exit(BAD_INPUT if users else FAILURE)
 
@@ -153,7 +154,11 @@ def _with_flags(text: str, ctx: click.Context) -> str:
         path = file_that_sets(ctx, name)
         return flags.get(name, found[0]) if path is None else f"{name} in {path}"
 
-    return re.sub(r"^The '(\w+)' parameter of \w+|(?<= must be below )'(\w+)'", what_sets, text)
+    told = re.sub(r"^The '(\w+)' parameter(?: of \w+)?|(?<= must be below )'(\w+)'", what_sets, text)
+    # Others name a parameter somewhere, as one that should be lower.
+    named = [name for name in flags if re.search(rf"\b{name}\b(?! in )", told)]
+    files = [f"{name} is set in {path}" for name in named if (path := file_that_sets(ctx, name)) is not None]
+    return told if not files else f"{told.removesuffix('.')}; {', '.join(files)}."
 
 
 @contextmanager

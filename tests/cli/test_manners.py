@@ -106,6 +106,7 @@ def test_a_preset_given_as_flag_wins_over_settings(settings):
         ("n_control_points = true", "n_control_points in mine.toml: 'yes' is not a valid integer"),
         ('solver = "lm"', "solver in mine.toml: 'lm' is not one of 'mm', 'adam'"),
         ("quantile = 2", "skbgopt: quantile in mine.toml must be"),
+        ('device = "abacus"', "use device='auto' or 'cpu'; device is set in mine.toml."),
         ("threshold_max = 0", "--threshold-min must be below threshold_max in mine.toml. Got 0.001 and 0.0"),
     ],
 )
@@ -115,6 +116,21 @@ def test_wrong_settings_are_one_sentence(galaxy, text, words):
         Path("mine.toml").write_text(text)
     result = run("remove", "galaxy.fits", "--config", "mine.toml", code=2)
     assert words in result.stderr and result.stderr.count("\n") == 1 and result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("degree = 0", "skbgopt: degree in mine.toml must be at least 2 for order 4. Got 0 instead."),
+        ("n_control_points = 9999", "or exclude less; n_control_points is set in mine.toml."),
+    ],
+)
+def test_errors_of_the_fit_name_the_file_too(galaxy, text, words):
+    """Where it sets what is wrong, and no flag does."""
+    Path("mine.toml").write_text(text)
+    assert words in run("remove", "galaxy.fits", "--config", "mine.toml", code=2).stderr
+    flag = ["--degree", "0"] if "degree" in text else ["-N", "9999"]
+    assert "mine.toml" not in run("remove", "galaxy.fits", "--config", "mine.toml", *flag, code=2).stderr
 
 
 def test_flags_that_win_over_settings_are_named(settings):
