@@ -43,7 +43,9 @@ class GridDesign:
     @classmethod
     def of(cls, basis: SplineBasis, y: np.ndarray, x: np.ndarray, device: torch.device) -> GridDesign:
         """Make the design of a basis at all pairs of increasing coordinates y and x."""
-        spacing = (np.ptp(y) * np.ptp(x) / len(basis.centres)) ** 0.5
+        n_points, sides = len(basis.centres), (np.ptp(y), np.ptp(x))
+        # On a strip the points stand in one row.
+        spacing = max((sides[0] * sides[1] / n_points) ** 0.5, max(sides) / n_points)
         step = spacing * basis.order / _NODES if basis.order > 1 else 0.0
         (at_y, rows), (at_x, columns) = (_nodes(axis, step) for axis in (y, x))
         points = np.stack(np.meshgrid(at_y, at_x, indexing="ij"), axis=-1).reshape(-1, 2)

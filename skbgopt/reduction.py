@@ -76,14 +76,15 @@ def reduce_split(blocks: np.ndarray, func: str, steps: np.ndarray | None = None)
     # NaN sorts last, so the median of the n others sits in the middle of the first n.
     blocks.sort(axis=-1)
     size = blocks.shape[-1]
-    medians = 0.5 * (blocks[..., (size - 1) // 2] + blocks[..., size // 2])
+    # Halves first: the sum of two values may be beyond the largest number.
+    medians = 0.5 * blocks[..., (size - 1) // 2] + 0.5 * blocks[..., size // 2]
     holed = np.isnan(blocks[..., -1])
     if holed.any():
         few = blocks[holed]
         count = size - np.isnan(few).sum(axis=-1, keepdims=True)
         lower = np.take_along_axis(few, np.maximum(count - 1, 0) // 2, axis=-1)
         upper = np.take_along_axis(few, np.minimum(count // 2, size - 1), axis=-1)
-        medians[holed] = (0.5 * (lower + np.where(count, upper, np.nan)))[:, 0]
+        medians[holed] = (0.5 * lower + 0.5 * np.where(count, upper, np.nan))[:, 0]
     if steps is not None and steps.any():
         medians += steps * _place_in_step(blocks, medians)
     return medians.astype(blocks.dtype, copy=False)

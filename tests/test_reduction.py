@@ -75,6 +75,15 @@ def test_steps_change_no_median_that_is_not_tied():
     assert 5 < reduce_blocks(bright, 8, "median", np.ones(1)) < 5.5
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_largest_numbers_have_a_median(dtype):
+    """Of an even number of values too, whose sum is beyond them."""
+    largest = np.finfo(dtype).max
+    image = np.full((4, 4, 1), largest)
+    image[0, 0] = np.nan
+    np.testing.assert_array_equal(reduce_blocks(image, 2, "median"), np.full((2, 2, 1), largest))
+
+
 def test_input_is_not_changed():
     """Sorting works on a copy."""
     image = np.random.default_rng(0).normal(size=(16, 16, 1))
