@@ -3,9 +3,9 @@ How do I tune it?
 =================
 
 `BackgroundSearchCV` tries settings on the image itself: each trial is fitted without some large blocks and judged on
-the sky of those. The setting given and the published one are tried first, then Optuna proposes. On the command line it
-is ``skbgopt tune``. On most frames no setting is clearly better than the defaults, and a search that begins with them
-keeps them; here it begins with a smoothing chosen by hand.
+the sky of those. The setting given is tried first, then one with the published control points, order and quantile,
+then Optuna proposes. On the command line it is ``skbgopt tune``. On most frames no setting is clearly better than the
+defaults, and a search that begins with them keeps them; here it begins with a smoothing chosen by hand.
 """
 
 import matplotlib.pyplot as plt

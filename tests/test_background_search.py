@@ -13,14 +13,16 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skbgopt import BackgroundSplineRegressor, UncertaintyDisplay, make_sky_image
+from skbgopt import BackgroundSplineRegressor, SearchDisplay, UncertaintyDisplay, make_sky_image
 from skbgopt.model_selection import (
     BackgroundSearchCV,
+    ImageBlockKFold,
     _held_out,
     background_objective,
     cross_val_score_image,
+    held_out_score,
 )
-from skbgopt.model_selection._study import OWN, chosen_trial
+from skbgopt.model_selection._own import OwnSetting
 from skbgopt.testing import image_estimator_checks
 from tests.shared import lower_half, quick
 
@@ -82,26 +84,126 @@ def test_luck_in_one_fold_is_not_enough(folds, expected):
     """A setting takes the place of the estimator's own only if it is better by a tenth in every fold."""
     study = optuna.create_study()
     for k, scores in enumerate(folds):
-        attributes = {"folds": [(score, 0.0, 0.0) for score in scores]} | ({OWN: 0.1} if k == 0 else {})
-        study.add_trial(optuna.trial.create_trial(value=-np.mean(scores), user_attrs=attributes))
-    assert chosen_trial(study).number == expected
+        attributes = {"folds": [(score, 0.0, 0.0) for score in scores]}
+        params, space = {"order": k}, {"order": IntDistribution(0, 9)}
+        trial = optuna.trial.create_trial(
+            value=-np.mean(scores), params=params, distributions=space, user_attrs=attributes
+        )
+        study.add_trial(trial)
+    own = OwnSetting({"order": 0}, {"order": 0}, margin=0.1, chose_smoothing=False)
+    assert own.best_of(study.trials).number == expected
 
 
 @pytest.mark.parametrize(("smoothing", "margin"), [("auto", 0.5), (1e-3, 0.1)])
 def test_a_smoothing_that_was_chosen_is_harder_to_beat(image, smoothing, margin):
     """What held-out blocks have chosen leaves less to be found than what a user has."""
     found = quick_search(estimator=quick(smoothing=smoothing), n_trials=1).fit(image)
-    assert found.study_.trials[0].user_attrs[OWN] == margin
+    assert found.margin_ == margin
 
 
 @pytest.mark.parametrize(
-    ("space", "expected"), [((1e-7, 10.0, "log"), "auto"), (["auto", 1e-3], "auto"), ((1e3, 1e4), 1e3)]
+    ("space", "expected"), [((1e-7, 10.0, "log"), "auto"), (["auto", 1e-3], "auto"), ((1e3, 1e4), "auto")]
 )
 def test_an_own_setting_that_stays_chooses_again(image, space, expected):
-    """Where "auto" is taken it is no number of this image, unless its number is not in the range searched."""
+    """Where "auto" is taken it is no number of this image, whether its number is in the range searched or not."""
     found = quick_search(quick(smoothing="auto"), {"smoothing": space}, n_trials=1).fit(image)
     assert found.best_params_ == {"smoothing": expected}
     assert found.best_estimator_.smoothing == expected
+
+
+OUTSIDE = [
+    ({}, {"order": [2, 3]}, {"order": 4}),
+    ({"n_control_points": 64}, {"n_control_points": (20, 40)}, {"n_control_points": 64}),
+    (
+        {"order": 2, "mask_objects": "auto"},
+        {"order": [2, 3, 4], "mask_objects": [True, False]},
+        {"order": 2, "mask_objects": "auto"},
+    ),
+    ({"smoothing": "auto"}, {"smoothing": [1e3, 1e4]}, {"smoothing": "auto"}),
+    ({"degree": None}, {"degree": (0, 1)}, {"degree": None}),
+]
+
+
+@pytest.mark.parametrize(("parameters", "space", "own"), OUTSIDE)
+def test_a_setting_given_outside_the_space_is_the_bar(image, parameters, space, own):
+    """It is scored as it is, beside the trials, counts as one, and stays unless another is better in every fold."""
+    found = quick_search(quick(**parameters), space).fit(image)
+    table = found.cv_results_
+    assert table["params"][found.own_index_] == own
+    scores = [table[f"split{k}_test_score"] for k in range(3)]
+    np.testing.assert_allclose(
+        [score[found.own_index_] for score in scores], cross_val_score_image(quick(**parameters), image), rtol=1e-12
+    )
+    better = np.all([score > (1 - found.margin_) * score[found.own_index_] for score in scores], axis=0)
+    assert better[found.best_index_] if better.any() else found.best_params_ == own
+    assert len(found.study_.trials) == len(table["params"]) - 1 <= 3
+    assert all(trial.params != own for trial in found.study_.trials)
+    # Samplers see no trial of another space.
+    assert all(trial.distributions == found.distributions_ for trial in found.study_.trials)
+
+
+def test_a_setting_given_outside_the_space_stays(image):
+    """Where the choices are hopeless the model is the one given; where it cannot be fitted itself the best is taken."""
+    found = quick_search(quick(), {"smoothing": [1e8, 1e9]}, n_trials=1).fit(image)
+    assert (found.best_params_, found.best_index_, len(found.study_.trials)) == ({"smoothing": 1e-4}, 0, 0)
+    np.testing.assert_array_equal(found.predict(image), quick().fit(image).predict(image))
+    drawn = SearchDisplay.from_estimator(quick_search(quick(), {"smoothing": (1e8, 1e9)}).fit(image))
+    assert np.isnan(drawn.positions("smoothing")[0]) and np.isfinite(drawn.positions("smoothing")[1:]).all()
+    found = quick_search(quick(n_control_points=5000), {"n_control_points": [9, 12]}).fit(image)
+    assert found.cv_results_["state"] == ["FAIL", "COMPLETE", "COMPLETE"] and found.own_index_ == 0
+    assert found.best_params_["n_control_points"] in (9, 12)
+
+
+def test_the_setting_given_is_never_cut_short(image):
+    """Whatever the pruner says: the others are compared with it."""
+    pruner = optuna.pruners.ThresholdPruner(upper=-1.0)
+    found = quick_search(pruner=pruner, n_trials=3).fit(image)
+    assert found.cv_results_["state"] == ["COMPLETE", "PRUNED", "PRUNED"]
+
+
+def test_a_step_that_rounds_holds_the_setting_given(image):
+    """0.95 lies among 0.9, 0.95 and 1, whatever the sum of their floats is."""
+    space = {"quantile": FloatDistribution(0.9, 1.0, step=0.05)}
+    assert len(quick_search(quick(quantile=0.95), space, n_trials=1).fit(image).study_.trials) == 1
+
+
+def test_no_setting_is_computed_twice(image):
+    """A trial that repeats another has its score at once; a space all of which was tried ends the search."""
+    calls = []
+
+    def counted(*parts):
+        calls.append(1)
+        return held_out_score(*parts)
+
+    space = {"order": [2, 3], "n_control_points": [9, 5000]}
+    found = quick_search(quick(order=2, n_control_points=9), space, scoring=counted, n_trials=40).fit(image)
+    table = found.cv_results_
+    distinct = {tuple(params.values()) for params in table["params"]}
+    assert len(distinct) == 4 and len(calls) == 3 * 2
+    assert 4 <= len(table["params"]) < 40
+    for k, params in enumerate(table["params"]):
+        first = table["params"].index(params)
+        assert table["state"][k] == table["state"][first] and table["error"][k] == table["error"][first]
+        np.testing.assert_array_equal(table["mean_test_score"][k], table["mean_test_score"][first])
+        assert k == first or table["mean_fit_time"][k] == 0 or table["state"][k] == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("space", "n_settings"),
+    [
+        ({"order": [2, 3, 4]}, 3),
+        ({"order": (2, 4), "degree": [1, 2]}, 6),
+        ({"quantile": FloatDistribution(0.9, 1.0, step=0.05)}, 3),
+        ({"n_control_points": IntDistribution(9, 15, step=3)}, 3),
+        ({"quantile": (0.9, 0.9)}, 1),
+    ],
+)
+def test_a_space_that_was_tried_ends_the_search(image, space, n_settings):
+    """Every setting of it has a trial, and there are fewer trials than asked for."""
+    one_fold = [next(ImageBlockKFold(2).split(image))]
+    found = quick_search(quick(order=2, degree=2), space, cv=one_fold, n_trials=200, refit=False).fit(image)
+    assert len({tuple(trial.params.values()) for trial in found.study_.trials}) == n_settings
+    assert len(found.study_.trials) < 200
 
 
 def test_the_table_has_a_row_for_each_trial(searched):
@@ -175,20 +277,21 @@ def test_failed_trials_are_recorded_with_their_reason(image):
     """More control points than pixels fail those trials alone, and each says why."""
     search = quick_search(space={"n_control_points": [16, 5000]}, n_trials=8).fit(image)
     table = search.cv_results_
+    n_trials = len(table["params"])
     failed = [k for k, params in enumerate(table["params"]) if params["n_control_points"] == 5000]
-    assert 0 < len(failed) < 8
+    assert 0 < len(failed) < n_trials
     assert search.best_params_ == {"n_control_points": 16}
-    for k in range(8):
+    for k in range(n_trials):
         assert table["state"][k] == ("FAIL" if k in failed else "COMPLETE")
         assert ("reduced pixels are usable" in table["error"][k]) == (k in failed)
         assert np.isnan(table["mean_test_score"][k]) == (k in failed)
-    assert (table["rank_test_score"][failed] == 8 - len(failed) + 1).all()
+    assert (table["rank_test_score"][failed] == n_trials - len(failed) + 1).all()
 
 
 def test_when_all_fail_the_first_reason_is_raised(image):
     """One sentence names the number of trials and the first message."""
     with pytest.raises(ValueError, match="All 3 trials of BackgroundSearchCV failed, the first with: Only "):
-        quick_search(space={"n_control_points": (4000, 5000)}, n_trials=3).fit(image)
+        quick_search(quick(n_control_points=6000), {"n_control_points": (4000, 5000)}, n_trials=3).fit(image)
 
 
 def test_scores_that_are_no_numbers_fail(image):
@@ -205,9 +308,6 @@ def test_faults_of_the_score_are_not_hidden(image):
 
 def test_pruning_by_folds(image):
     """A pruner is asked after each fold but the last; a pruned trial keeps the scores that it has."""
-    search = quick_search(pruner=optuna.pruners.ThresholdPruner(upper=-1.0), n_trials=1, refit=False)
-    with pytest.raises(ValueError, match=r"No trial .* take a pruner that leaves some"):
-        search.fit(image)
     seen = []
 
     class Second(optuna.pruners.BasePruner):
@@ -367,14 +467,18 @@ DISTRIBUTIONS = {
 
 def test_spaces_in_short(image):
     """Lists are choices, pairs of whole numbers are whole, "log" is logarithmic, Optuna's distributions stay."""
-    distributions = quick_search(space=DISTRIBUTIONS, n_trials=1).fit(image).study_.best_trial.distributions
-    assert distributions == {
-        "order": CategoricalDistribution([1, 2]),
-        "n_control_points": IntDistribution(16, 20),
-        "alpha": FloatDistribution(1.0, 5.0),
-        "smoothing": FloatDistribution(1e-5, 1, log=True),
-        "quantile": FloatDistribution(0.9, 1.0, step=0.05),
-    }
+    found = quick_search(space=DISTRIBUTIONS, n_trials=2).fit(image)
+    assert (
+        found.study_.trials[0].distributions
+        == found.distributions_
+        == {
+            "order": CategoricalDistribution([1, 2]),
+            "n_control_points": IntDistribution(16, 20),
+            "alpha": FloatDistribution(1.0, 5.0),
+            "smoothing": FloatDistribution(1e-5, 1, log=True),
+            "quantile": FloatDistribution(0.9, 1.0, step=0.05),
+        }
+    )
 
 
 @pytest.mark.parametrize(

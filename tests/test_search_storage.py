@@ -11,6 +11,7 @@ import pytest
 from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
+from sklearn.base import clone
 
 from skbgopt import BackgroundSplineRegressor, make_sky_image
 from skbgopt.model_selection import BackgroundSearchCV, _storage, _study, held_out_score
@@ -26,8 +27,8 @@ PATIENCE = 120
 
 def search(storage, n_trials, **parameters):
     """A search of quick trials in two folds."""
-    given = {"cv": 2, "random_state": 0, "refit": False, **parameters}
-    return BackgroundSearchCV(QUICK, SPACE, n_trials=n_trials, storage=storage, **given)
+    given = {"estimator": QUICK, "cv": 2, "random_state": 0, "refit": False, **parameters}
+    return BackgroundSearchCV(param_distributions=SPACE, n_trials=n_trials, storage=storage, **given)
 
 
 def finished(study):
@@ -188,6 +189,38 @@ def test_searches_in_one_storage_do_not_mix(other):
     assert len(optuna.get_all_study_names(storage)) == 3
     with pytest.raises(ValueError, match="The study 'mine' in this storage holds another search"):
         search(storage, 1, study_name="mine").set_params(**parameters).fit(image)
+
+
+@pytest.mark.parametrize("own", [{"quantile": 0.95}, {"smoothing": 1e3}], ids=["in the space", "outside"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda path: str(path / "journal.log"), lambda path: f"sqlite:///{path / 'study.db'}"],
+    ids=["path", "sqlite"],
+)
+def test_each_setting_given_is_scored_once(tmp_path, make, own):
+    """A search that goes on from another setting scores that one too, and beats it; the next one knows both."""
+    search(make(tmp_path), 2).fit(IMAGE)
+    for n_trials in (2, 4):
+        other = search(make(tmp_path), n_trials, estimator=clone(QUICK).set_params(**own)).fit(IMAGE)
+        assert other.cv_results_["params"][other.own_index_].items() >= own.items()
+    assert len(other.cv_results_["params"]) == 4
+    again = search(make(tmp_path), 4).fit(IMAGE)
+    assert again.cv_results_["params"] == other.cv_results_["params"]
+    assert again.cv_results_["params"][again.own_index_] == {"smoothing": 1e-3, "quantile": 0.99}
+    assert all(trial.params["smoothing"] < 1e3 for trial in again.study_.trials)
+
+
+def test_a_setting_given_that_was_lost_is_scored():
+    """One whose process died with it, as the first trial of a journal, is the bar all the same."""
+    storage = InMemoryStorage()
+    lost = search(InMemoryStorage(), 1).fit(IMAGE).study_
+    study = optuna.create_study(storage=storage, study_name="mine")
+    study.set_user_attr("search", lost.user_attrs["search"])
+    study.enqueue_trial({"smoothing": 1e-3, "quantile": 0.99})
+    study.ask(lost.trials[0].distributions)
+    found = search(storage, 2, study_name="mine").fit(IMAGE)
+    assert study.trials[0].state == TrialState.RUNNING
+    assert found.cv_results_["params"][found.own_index_] == study.trials[0].params
 
 
 def test_a_journal_that_was_cut_off_goes_on(tmp_path):

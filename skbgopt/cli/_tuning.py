@@ -24,7 +24,7 @@ from skbgopt.cli._outputs import all_or_none, check_targets
 from skbgopt.cli._run import read_frame
 from skbgopt.model_selection import BackgroundSearchCV
 from skbgopt.model_selection._space import as_distributions
-from skbgopt.model_selection._study import OWN, finished_trials
+from skbgopt.model_selection._study import finished_trials
 
 FlagsOf = Callable[[dict[str, Any]], list[str]]
 
@@ -182,8 +182,8 @@ def _lines(tuned: BackgroundSearchCV, found: dict[str, Any]) -> Iterator[str]:
     if failed is not None:
         yield f"The first that failed: {failed}"
     yield f"Score of the best setting: {found['score']:.5f}, of trial {tuned.best_index_ + 1}"
-    if table["state"][0] == "COMPLETE":
-        yield f"Score of the setting given: {table['mean_test_score'][0]:.5f}"
+    if table["state"][tuned.own_index_] == "COMPLETE":
+        yield f"Score of the setting given: {table['mean_test_score'][tuned.own_index_]:.5f}"
         yield from _refused(tuned, found["score"])
     yield f"Done in {found['seconds']:.2f} seconds"
     yield report.heading("Best setting")
@@ -198,13 +198,12 @@ def _lines(tuned: BackgroundSearchCV, found: dict[str, Any]) -> Iterator[str]:
 def _refused(tuned: BackgroundSearchCV, score: float) -> Iterator[str]:
     """Say why a trial with a better score than the best setting's was not taken, if there is one."""
     table = tuned.cv_results_
-    margin = next((trial.user_attrs[OWN] for trial in tuned.study_.trials if OWN in trial.user_attrs), None)
     scores = np.where(np.equal(table["state"], "COMPLETE"), table["mean_test_score"], -np.inf)
     highest = int(scores.argmax())
-    if margin is not None and scores[highest] > score:
+    if scores[highest] > score:
         yield (
-            f"Trial {highest + 1} scored {scores[highest]:.5f}, but did not beat the setting given by {margin:.0%} in "
-            "every fold: it is not taken, as that may be luck"
+            f"Trial {highest + 1} scored {scores[highest]:.5f}, but did not beat the setting given by "
+            f"{tuned.margin_:.0%} in every fold: it is not taken, as that may be luck"
         )
 
 

@@ -19,11 +19,13 @@ from ..diagnosis import without_warnings
 from ..image_samples import ImageSample, image_samples, is_list_of_images, is_stack
 from ._block_kfold import check_cv
 from ._held_out import FoldScore, HeldOutImage, Scoring, check_arguments, held_out_score, hold_out_blocks
-from ._space import as_distributions, starting_point, suggest
+from ._space import as_distributions, suggest
 
 # What a setting that does not suit an image raises: too few pixels for its control points, a matrix that cannot be
 # factorised. Everything else is a fault and ends the search.
 FIT_ERRORS = (ValueError, RuntimeError, ArithmeticError)
+# User attribute of the trial with the estimator's own setting, which is never cut short.
+OWN = "own_setting"
 # Parameters that do not change what a trial is worth.
 _IRRELEVANT = {"device", "verbose", "random_state"}
 
@@ -54,13 +56,21 @@ class BackgroundObjective:
 
     def __call__(self, trial: optuna.Trial) -> float | tuple[float, float]:
         """Fit and judge the parameters that the trial suggests."""
-        params = suggest(trial, self.distributions)
+        params = self.suggested(trial)
         try:
             estimator = clone(self.estimator).set_params(**params)
             loss = self._held_out_loss(trial, estimator)
             if self.multi_objective:
                 return loss, float(np.mean([image.absorbed_light(estimator) for image in self.images]))
             return loss
+        except FIT_ERRORS as error:
+            trial.set_user_attr("error", str(error))
+            raise
+
+    def suggested(self, trial: optuna.Trial) -> dict[str, Any]:
+        """Return the parameters that the trial is to try; what a sampler refuses is kept like the error of a fit."""
+        try:
+            return suggest(trial, self.distributions)
         except FIT_ERRORS as error:
             trial.set_user_attr("error", str(error))
             raise
@@ -77,19 +87,15 @@ class BackgroundObjective:
                 # Optuna reports and prunes in studies of one objective only.
                 if not self.multi_objective:
                     trial.report(loss, fold)
-                    if fold + 1 < self.n_folds and trial.should_prune():
+                    if fold + 1 < self.n_folds and OWN not in trial.user_attrs and trial.should_prune():
                         raise optuna.TrialPruned(f"after fold {fold}")
             return loss
         finally:
             trial.set_user_attr("folds", folds)
 
-    def starting_points(self, chosen: float | None, published: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the estimator's own setting and the published one, as far as they lie in the space.
-
-        A smoothing that is searched in a range is that of `chosen_smoothing`, if there is one.
-        """
-        own = self.estimator.get_params() | ({} if chosen is None else {"smoothing": chosen})
-        return [starting_point(setting, self.distributions) for setting in (own, {**own, **published})]
+    def own_setting(self, chosen: float | None) -> dict[str, Any]:
+        """Return the estimator's parameters, with the smoothing of `chosen_smoothing` if there is one."""
+        return self.estimator.get_params() | ({} if chosen is None else {"smoothing": chosen})
 
     @without_warnings()
     def chosen_smoothing(self) -> float | None:

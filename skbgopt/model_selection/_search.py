@@ -22,19 +22,16 @@ from .._threads import single_threaded
 from .._validation import TakesImages
 from ..each_image import EachImage
 from ._objective import FIT_ERRORS, BackgroundObjective, is_several, make_objective
-from ._space import PUBLISHED
+from ._own import OwnSetting
+from ._repeats import OnceEach, is_exhausted
 from ._storage import explained, open_storage
 from ._study import (
-    MARGIN,
-    MARGIN_OF_CHOSEN,
-    OWN,
-    STAYS_AUTO,
     SeededTPE,
-    chosen_trial,
     finished_trials,
     log_lines,
     param_importances,
     results_table,
+    why_none,
 )
 
 # Trials that are judged whole before others are cut short by comparison with them.
@@ -56,9 +53,10 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
 
     Each trial fits the image without some large blocks and is judged by `held_out_score` on the sky of those; see
     `cross_val_score_image`. The image is read and reduced once, so that a trial costs a few small fits. The estimator's
-    own setting and the published one are tried first, and what is chosen is the best of those that beat the own one by
-    a tenth in every fold, or by half where ``smoothing="auto"`` has chosen it on held-out blocks already: of many
-    scores the best is partly luck, and a search must not make worse what was good.
+    own setting is scored first, then one with the published control points, order and quantile, and what is chosen is
+    the best of those that beat the own one by a tenth in every fold, or by half where ``smoothing="auto"`` has chosen
+    it on held-out blocks already: of many scores the best is partly luck, and a search must not make worse what was
+    good. So the own setting is scored and may be chosen even where it lies outside of ``param_distributions``.
 
     Parameters
     ----------
@@ -70,7 +68,9 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         ``quantile`` (0.9 to 1), ``threshold_min`` (0 to 0.02), ``threshold_max`` (0.5 to 1) and ``smoothing``
         (1e-7 to 10).
     n_trials : int, default=60
-        In all, those that ``storage`` already holds included: a search that was killed does those that are missing.
+        In all, those that ``storage`` already holds and the own setting included: a search that was killed does those
+        that are missing. A trial that repeats another takes its score at once, and a space that was tried whole ends
+        the search.
     timeout : float or None, default=None
         Seconds after which no trial is begun.
     cv : None, int, ImageBlockKFold or iterable of (train, test), default=None
@@ -108,14 +108,22 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
     ----------
     study_ : optuna.Study
         Minimises the held-out loss, minus the score. Trials hold their ``"folds"`` (score, seconds of the fit and of
-        the score) and the ``"error"`` of a failed fit as user attributes.
+        the score) and the ``"error"`` of a failed fit as user attributes. An own setting outside the space is no trial
+        of it, but one of its user attributes.
     best_params_ : dict
         Of the best trial that beats the estimator's own setting by a tenth (a half) in every fold, or that setting,
-        whose smoothing is then still "auto" (``cv_results_`` has the number by which it was judged).
+        in the space or not, whose smoothing is then still "auto" (``cv_results_`` has the number by which it was
+        judged).
     best_score_ : float
         Mean over the folds, from -1 to 0.
     best_index_ : int
         Of the best trial in ``cv_results_``.
+    own_index_ : int
+        Of the estimator's own setting in ``cv_results_``.
+    margin_ : float
+        By so much of the own setting's score in each fold another has to be better: 0.1 or 0.5.
+    distributions_ : dict of str to optuna distribution
+        What was searched.
     best_estimator_ : BackgroundSplineRegressor or EachImage
         With the best setting, fitted to the whole image; for a list of images an `EachImage` of it. Only if ``refit``.
     cv_results_ : dict of arrays
@@ -235,8 +243,9 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         )
         with log_lines(self.verbose > 0):
             self.study_ = self._open_study(objective)
-            self._optimize(objective)
-        self._record(objective)
+            own = OwnSetting.of(objective)
+            self._optimize(objective, own)
+        self._record(objective, own)
         if self.refit:
             self._refit(objective, X, mask, sample_weight)
         return self
@@ -266,45 +275,48 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         study.set_user_attr(_MARK, fingerprint)
         return study
 
-    def _optimize(self, objective: BackgroundObjective) -> None:
-        study, n_jobs = self.study_, effective_n_jobs(self.n_jobs)
+    def _optimize(self, objective: BackgroundObjective, own: OwnSetting) -> None:
+        study, n_jobs, begun = self.study_, effective_n_jobs(self.n_jobs), time.monotonic()
+        if not own.is_in_space and own.trial_of(finished_trials(study)) is None:
+            own.score_beside(objective, study)
         n_missing = self.n_trials - len(finished_trials(study))
-        if n_missing <= 0:
-            return
-        chosen = objective.chosen_smoothing()
-        own, published = objective.starting_points(chosen, PUBLISHED)
-        is_whole = own.keys() == objective.distributions.keys()
-        margin = MARGIN_OF_CHOSEN if getattr(objective.estimator, "smoothing", "auto") == "auto" else MARGIN
-        stays_auto = chosen is not None and own["smoothing"] == chosen
-        study.enqueue_trial(
-            own, user_attrs={OWN: margin, STAYS_AUTO: stays_auto} if is_whole else None, skip_if_exists=True
-        )
-        study.enqueue_trial(published, skip_if_exists=True)
+        if n_missing > 0 and not is_exhausted(study, objective.distributions):
+            # Others than ours may take no part of a setting, as grids do.
+            own.enqueue(study, objective.distributions, parts=self.sampler is None)
 
-        def stop_with_others(study, trial):
-            if len(finished_trials(study)) >= self.n_trials:
-                study.stop()
+            def stop_at_the_end(study, trial):
+                if len(finished_trials(study)) >= self.n_trials or is_exhausted(study, objective.distributions):
+                    study.stop()
 
-        # Fits set the number of threads for the whole process, and would set it for each other.
-        with single_threaded() if n_jobs > 1 else nullcontext():
-            study.optimize(
-                objective,
-                n_trials=n_missing,
-                timeout=self.timeout,
-                n_jobs=n_jobs,
-                catch=FIT_ERRORS,
-                callbacks=[stop_with_others, *(self.callbacks or [])],
-            )
+            # Fits set the number of threads for the whole process, and would set it for each other.
+            with single_threaded() if n_jobs > 1 else nullcontext():
+                study.optimize(
+                    OnceEach(objective),
+                    n_trials=n_missing,
+                    timeout=None if self.timeout is None else max(0.0, self.timeout - time.monotonic() + begun),
+                    n_jobs=n_jobs,
+                    catch=FIT_ERRORS,
+                    callbacks=[stop_at_the_end, *(self.callbacks or [])],
+                )
+        trials = finished_trials(study)
+        if trials and own.trial_of(trials) is None:
+            # Another process is at it, or died with it.
+            own.score_beside(objective, study)
 
-    def _record(self, objective: BackgroundObjective) -> None:
+    def _record(self, objective: BackgroundObjective, own: OwnSetting) -> None:
         trials = finished_trials(self.study_)
         if all(trial.state.name != "COMPLETE" for trial in trials):
-            raise ValueError(_why_none(trials))
-        best = chosen_trial(self.study_)
+            raise ValueError(why_none(trials, self.timeout))
+        best, given = own.best_of(trials), own.trial_of(trials)
         self.n_splits_ = objective.n_folds
+        self.distributions_ = objective.distributions
         self.cv_results_ = results_table(trials, self.n_splits_)
-        self.best_index_ = [trial.number for trial in trials].index(best.number)
-        self.best_params_ = best.params | ({"smoothing": "auto"} if best.user_attrs.get(STAYS_AUTO) else {})
+        self.best_index_, self.own_index_ = (
+            next(k for k, trial in enumerate(trials) if trial is found) for found in (best, given)
+        )
+        self.margin_ = own.margin
+        stays_auto = best is given and own.chose_smoothing
+        self.best_params_ = best.params | ({"smoothing": "auto"} if stays_auto else {})
         self.best_score_ = -best.values[0]
 
     def _refit(self, objective: BackgroundObjective, X, mask, sample_weight) -> None:
@@ -378,12 +390,3 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         if not isinstance(self.best_estimator_, EachImage):
             return {}
         return {"mask": mask, "sample_weight": sample_weight}
-
-
-def _why_none(trials) -> str:
-    errors = [trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs]
-    if not errors:
-        if trials:
-            return "No trial of BackgroundSearchCV came to its end: take a pruner that leaves some."
-        return "No trial of BackgroundSearchCV ended within the timeout: give it more time."
-    return f"All {len(errors)} trials of BackgroundSearchCV failed, the first with: {errors[0]}"

@@ -25,6 +25,7 @@ _TAKES = (
     "The 'param_distributions' parameter takes a distribution of Optuna, (low, high), (low, high, 'log') or a list of "
     "choices for each name"
 )
+# Beside --preset bgoptimizer of the command line, which may not import Optuna; a test holds them together.
 PUBLISHED = {"n_control_points": 32, "order": 2, "quantile": 0.95, "smoothing": 0.0}
 
 

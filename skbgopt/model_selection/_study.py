@@ -14,12 +14,7 @@ from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import rankdata
 
-# User attribute of the trial with the estimator's own setting: by so much of its score in each fold another has to be
-# better. One whose smoothing was chosen on held-out blocks leaves less to be found, and more of it is luck.
-OWN = "own_setting"
-MARGIN, MARGIN_OF_CHOSEN = 0.1, 0.5
-# And whether its smoothing, which "auto" chose, is "auto" again where it is taken: other images need other ones.
-STAYS_AUTO = "stays_auto"
+from ._own import trials_beside
 
 
 class SeededTPE(BaseSampler):
@@ -72,25 +67,12 @@ def log_lines(wanted: bool) -> Iterator[None]:
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     """Return the trials that count: complete, pruned, or failed in the fit.
 
-    One that runs may never end; one that failed without a message was lost with its process.
+    One that runs may never end; one that failed without a message was lost with its process. The estimator's own
+    setting comes first where it was scored beside the trials of the study.
     """
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-    return [trial for trial in trials if trial.state != TrialState.FAIL or "error" in trial.user_attrs]
-
-
-def chosen_trial(study: optuna.Study) -> FrozenTrial:
-    """Return the best of the complete trials that beat the own setting by its margin in every fold, or that setting.
-
-    The best of many scores is partly luck, which does not come about in every fold (docs/search_score.md).
-    """
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    own = next((trial for trial in complete if OWN in trial.user_attrs), None)
-    if own is not None:
-        scores = np.array([[fold[0] for fold in trial.user_attrs["folds"]] for trial in complete])
-        bar = scores[complete.index(own)]
-        better = (scores - bar > own.user_attrs[OWN] * np.abs(bar)).all(axis=1)
-        complete = [trial for trial, is_better in zip(complete, better, strict=True) if is_better] or [own]
-    return min(complete, key=lambda trial: trial.values[0])
+    counted = [trial for trial in trials if trial.state != TrialState.FAIL or "error" in trial.user_attrs]
+    return [*trials_beside(study), *counted]
 
 
 def param_importances(study: optuna.Study) -> dict[str, float]:
@@ -144,3 +126,15 @@ def _folds(trial: FrozenTrial, n_splits: int) -> np.ndarray:
     for k, fold in enumerate(trial.user_attrs.get("folds", [])[:n_splits]):
         table[k] = fold
     return table
+
+
+def why_none(trials: list[FrozenTrial], timeout: float | None) -> str:
+    """Return the sentence on a search none of whose trials is complete."""
+    errors = [trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs]
+    if errors:
+        return f"All {len(errors)} trials of BackgroundSearchCV failed, the first with: {errors[0]}"
+    if trials:
+        return "No trial of BackgroundSearchCV came to its end: take a pruner that leaves some."
+    if timeout is None:
+        return "No trial of BackgroundSearchCV ended: let callbacks and sampler stop the search later."
+    return "No trial of BackgroundSearchCV ended within the timeout: give it more time."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ class SearchDisplay:
         """
         check_is_fitted(search, "study_")
         table = search.cv_results_
-        distributions = search.study_.best_trial.distributions
+        distributions = search.distributions_
         display = cls(
             table["mean_test_score"],
             {name: np.ma.filled(table[f"param_{name}"], None) for name in distributions},
@@ -135,7 +136,12 @@ class SearchDisplay:
         return np.fmax.accumulate(self.score)
 
     def score_limits(self) -> tuple[float, float]:
-        """Return the scores between which the trials are drawn; worse ones stand at the lower edge."""
+        """Return the scores between which the trials are drawn; worse ones stand at the lower edge.
+
+        Returns
+        -------
+        low, high : float
+        """
         known = np.sort(self.score[np.isfinite(self.score)])[::-1]
         if not len(known):
             return -1.0, 0.0
@@ -145,7 +151,17 @@ class SearchDisplay:
         return float(low - margin), float(known[0] + margin)
 
     def positions(self, name: str) -> np.ndarray:
-        """Return where the values of a parameter lie in its range, from 0 to 1; NaN where a trial had none."""
+        """Return where the values of a parameter lie in its range.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        ndarray of shape (n_trials,)
+            From 0 to 1; NaN where a trial had no value of it, or one outside as the setting given may be.
+        """
         return _places(self.params[name], self.space[name])
 
     def _draw_history(self, part) -> None:
@@ -239,8 +255,9 @@ def _places(values, space: tuple | list) -> np.ndarray:
     if isinstance(space, list):
         places = {repr(choice): k / max(1, len(space) - 1) for k, choice in enumerate(space)}
         return np.array([places.get(repr(value), np.nan) for value in values])
-    numbers = np.array([np.nan if value is None else value for value in values], dtype=float)
+    numbers = np.array([value if isinstance(value, Real) else np.nan for value in values], dtype=float)
     low, high, *log = space
+    numbers[(numbers < low) | (numbers > high)] = np.nan
     if log:
         numbers, low, high = np.log(numbers), np.log(low), np.log(high)
     return (numbers - low) / ((high - low) or 1.0)

@@ -38,7 +38,8 @@ from skbgopt.metrics import gradient_left
 from skbgopt.model_selection import BackgroundSearchCV
 from skbgopt.model_selection._held_out import Preparations, background_on_grid
 from skbgopt.model_selection._objective import FIT_ERRORS, make_objective
-from skbgopt.model_selection._space import DEFAULT_SPACE, PUBLISHED
+from skbgopt.model_selection._own import OwnSetting
+from skbgopt.model_selection._space import DEFAULT_SPACE
 from skbgopt.model_selection._study import finished_trials
 from skbgopt.reduction import reduce_blocks
 
@@ -96,7 +97,9 @@ def draw(kind: str, seed: int, rows: int, n_settings: int, path: Path) -> None:
     stride = -(-truth.shape[0] // grid.usable.shape[0])
     truth = truth[::stride, ::stride]
     rng = np.random.default_rng([seed, SKY_KINDS.index(kind)])
-    settings = objective.starting_points(PUBLISHED) + [random_setting(rng) for _ in range(n_settings)]
+    own = OwnSetting.of(objective)
+    settings = [own.point, own.published(objective.distributions)]
+    settings += [random_setting(rng) for _ in range(n_settings)]
     kept = []
     for setting in settings:
         estimator = BackgroundSplineRegressor(**setting)

@@ -19,12 +19,12 @@ from optuna.trial import TrialState, create_trial
 
 from skbgopt import BackgroundSearchCV, BackgroundSplineRegressor, make_sky_image, read_image, write_image
 from skbgopt.cli import command_line
-from skbgopt.cli._options import DEFAULTS, removal_flags
+from skbgopt.cli._options import DEFAULTS, PRESETS, removal_flags
 from skbgopt.cli._ranges import ranges_and_values
 from skbgopt.cli._tuning import _progress, _refused
-from skbgopt.model_selection._space import as_distributions
+from skbgopt.model_selection import cross_val_score_image
+from skbgopt.model_selection._space import PUBLISHED, as_distributions
 from skbgopt.model_selection._storage import open_storage
-from skbgopt.model_selection._study import OWN
 from tests.cli.command import argument, forked, names, run
 from tests.faults.killing import end
 
@@ -57,18 +57,29 @@ def command_in(result):
 
 
 def test_the_report_says_why_a_better_score_was_not_taken():
-    """With its trial and the margin that it lacks; nothing where the best score was taken, or no setting was given."""
+    """With its trial and the margin that it lacks; nothing where the best score was taken."""
 
-    def sentences(scores, taken, own):
+    def sentences(scores, taken):
         """What is said of three trials, the second of which was cut short."""
         table = {"state": ["COMPLETE", "PRUNED", "COMPLETE"], "mean_test_score": np.array(scores)}
-        trials = [SimpleNamespace(user_attrs=attributes) for attributes in (own, {}, {})]
-        return list(_refused(SimpleNamespace(cv_results_=table, study_=SimpleNamespace(trials=trials)), taken))
+        return list(_refused(SimpleNamespace(cv_results_=table, margin_=0.5), taken))
 
-    (sentence,) = sentences([-0.5, -0.1, -0.4], -0.5, {OWN: 0.5})
+    (sentence,) = sentences([-0.5, -0.1, -0.4], -0.5)
     assert sentence.startswith("Trial 3 scored -0.40000") and "by 50% in every fold" in sentence
-    assert not sentences([-0.5, -0.1, -0.4], -0.4, {OWN: 0.5})
-    assert not sentences([-0.5, -0.1, -0.4], -0.5, {})
+    assert not sentences([-0.5, -0.1, -0.4], -0.4)
+
+
+def test_the_score_of_the_setting_given_is_its_own(oiii):
+    """Also where the choices do not hold it; and what is kept is what was given."""
+    result = tune("oiii.fits", "--smoothing", 1e-4, "--param", "smoothing=1e8,1e9")
+    scores = cross_val_score_image(BackgroundSplineRegressor(**QUICK, smoothing=1e-4), FRAME.image)
+    assert f"Score of the setting given: {scores.mean():.5f}\n" in result.stdout
+    assert "--smoothing 0.0001" in shlex.join(command_in(result))
+
+
+def test_the_published_values_are_those_of_the_preset():
+    """A search begins with the same numbers that the command line has."""
+    assert PUBLISHED.items() <= PRESETS["bgoptimizer"].items()
 
 
 def test_remove_does_what_was_found(oiii):
@@ -343,7 +354,10 @@ def test_the_progress_line_shows_the_best_score(screen, wanted):
         ("oiii.fits --save oiii.fits --overwrite", "is an input itself"),
         ("oiii.fits --save a.json --picture a.json", "Two outputs have the same path"),
         ("oiii.fits -m small.fits", "A mask must have the image's height and width"),
-        ("oiii.fits --trials 1 --param n_control_points=5000:6000", "All 1 trials of BackgroundSearchCV failed"),
+        (
+            "oiii.fits --trials 1 -N 5000 --param n_control_points=5000:6000",
+            "All 1 trials of BackgroundSearchCV failed",
+        ),
         ("oiii.fits --params text.txt", "The settings text.txt are no JSON"),
         ("oiii.fits --params none.json", "Cannot read the settings none.json: No such file or directory."),
         ("oiii.fits --params there.json", "The settings there.json have no 'parameters'"),
