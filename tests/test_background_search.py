@@ -23,6 +23,7 @@ from skbgopt.model_selection import (
     held_out_score,
 )
 from skbgopt.model_selection._own import OwnSetting
+from skbgopt.model_selection._study import why_none
 from skbgopt.testing import image_estimator_checks
 from tests.shared import lower_half, quick
 
@@ -496,7 +497,10 @@ def test_spaces_in_short(image):
         ({"sampler": "tpe"}, ValueError, "'sampler' parameter of BackgroundSearchCV"),
         ({"cv": 1}, ValueError, "'n_splits' parameter"),
         ({"estimator": FunctionTransformer()}, ValueError, "'estimator' parameter of BackgroundSearchCV"),
-        ({"estimator": Pipeline([("bg", quick())])}, ValueError, "put that into the Pipeline instead"),
+        ({"estimator": Pipeline([("bg", quick())])}, ValueError, "take its last step alone; a search of that can"),
+        ({"estimator": BackgroundSplineRegressor}, ValueError, r"got the class: call it, as in Back.*Regressor\(\)"),
+        ({"callbacks": [5]}, ValueError, r"'callbacks' parameter of Back.* callback\(study, trial\)\. Got \[5\]"),
+        ({"scoring": lambda *parts: None}, TypeError, "'scoring' parameter must return a number.* Got None"),
     ],
 )
 def test_parameters_that_are_not_allowed(image, parameters, error, message):
@@ -509,9 +513,34 @@ def test_parameters_that_are_not_allowed(image, parameters, error, message):
 def test_arguments_of_functions_are_checked(image, function):
     """What is no such estimator, and a score that cannot be called, are errors that name the function."""
     given = {"X" if function is cross_val_score_image else "image": image}
-    for wrong in ({"estimator": FunctionTransformer()}, {"estimator": quick(), "scoring": "r2"}):
+    for wrong in (
+        {"estimator": FunctionTransformer()},
+        {"estimator": Pipeline([("bg", quick())])},
+        {"estimator": BackgroundSplineRegressor},
+        {"estimator": quick(), "scoring": "r2"},
+    ):
         with pytest.raises(ValueError, match=f"parameter of {function.__name__} must be"):
             function(**given, **wrong)
+
+
+def test_a_score_that_is_no_number_ends_at_once(image):
+    """A function without a return is told so, and no fold is fitted after the first."""
+    with pytest.raises(TypeError, match=r"'scoring' parameter must return a number.* Got None"):
+        cross_val_score_image(quick(), image, scoring=lambda *parts: None)
+
+
+def test_what_a_sampler_refuses_is_told(image):
+    """A grid of another parameter fails the trials that it draws, with its reason; the first setting stands."""
+    sampler = optuna.samplers.GridSampler({"foo": [1, 2]})
+    found = quick_search(quick(order=2), {"order": [2, 3]}, n_trials=3, sampler=sampler).fit(image)
+    assert found.best_params_ == {"order": 2}
+    assert "order, is not found in the given grid" in found.cv_results_["error"][1]
+
+
+@pytest.mark.parametrize(("timeout", "words"), [(None, "let callbacks and sampler"), (1.0, "within the timeout")])
+def test_a_search_without_trials_says_why(timeout, words):
+    """The timeout is blamed where there is one."""
+    assert words in why_none([], timeout)
 
 
 def test_a_mask_in_the_place_of_y(image):

@@ -90,6 +90,9 @@ def test_a_masked_array_brings_its_mask():
         (ImageBlockKFold(1), None, "'n_splits' parameter of ImageBlockKFold must be an int in the range"),
         (ImageBlockKFold(blocks_short=0), None, "'blocks_short' parameter"),
         (ImageBlockKFold(30), None, "take fewer folds or more blocks, or exclude less"),
+        # At once, and not after as many looks at the blocks.
+        (ImageBlockKFold(10**7), None, "4 x 6 blocks with 2400 usable pixels for 10000000 folds: take fewer folds"),
+        (ImageBlockKFold(10**7, shuffle=True), None, "for 10000000 folds: take fewer folds"),
         (ImageBlockKFold(), np.ones((40, 60), bool), "with 0 usable pixels for 3 folds"),
         (ImageBlockKFold(), np.ones((4, 6), bool), "must have the image's shape"),
     ],

@@ -95,8 +95,10 @@ class ImageBlockKFold:
         usable = self._usable(X, mask)
         labels, blocks = block_labels(usable.shape[0], usable.shape[1], int(self.blocks_short))
         n_usable = np.bincount(labels.ravel(), usable.ravel(), blocks[0] * blocks[1])
-        folds = self._deal(n_usable) if self.shuffle else self._diagonal(n_usable, blocks)
-        if not self._pixels(folds, n_usable).all():
+        # So many folds are not even counted: each would look at each diagonal.
+        are_enough = self.n_splits <= np.count_nonzero(n_usable)
+        folds = (self._deal(n_usable) if self.shuffle else self._diagonal(n_usable, blocks)) if are_enough else None
+        if folds is None or not self._pixels(folds, n_usable).all():
             raise ValueError(
                 f"{type(self).__name__} takes images with usable pixels in each fold, got {blocks[0]} x {blocks[1]} "
                 f"blocks with {int(n_usable.sum())} usable pixels for {self.n_splits} folds: "
@@ -107,7 +109,19 @@ class ImageBlockKFold:
             yield usable & (of_pixel != fold), usable & (of_pixel == fold)
 
     def get_n_splits(self, X=None, mask=None, groups=...) -> int:
-        """Return the number of folds; X and mask are ignored, `groups` is refused as by `split`."""
+        """Return the number of folds.
+
+        Parameters
+        ----------
+        X, mask
+            Ignored.
+        groups
+            Refused as by `split`.
+
+        Returns
+        -------
+        int
+        """
         _refuse(groups)
         return self.n_splits
 
@@ -127,7 +141,7 @@ class ImageBlockKFold:
         """Return the folds of the blocks along those diagonals that share the usable pixels most evenly."""
         row, column = (index.ravel() for index in np.indices(blocks))
         # A step of 0 or n_splits from column to column would put neighbours into one fold.
-        candidates = [(row + step * column) % self.n_splits for step in range(1, self.n_splits)]
+        candidates = ((row + step * column) % self.n_splits for step in range(1, self.n_splits))
         return min(candidates, key=lambda folds: np.ptp(self._pixels(folds, n_usable)))
 
     def _deal(self, n_usable: np.ndarray) -> np.ndarray:

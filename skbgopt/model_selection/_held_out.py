@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from scipy.ndimage import uniform_filter
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods, validate_parameter_constraints
 
 from .._validation import unwrap_image
@@ -170,7 +171,7 @@ class HeldOutImage:
             # A fold that objects fill is judged on all that it has, the same for every setting.
             sky if sky.any() else held_out,
         )
-        return FoldScore(float(score), between - start, time.perf_counter() - between)
+        return FoldScore(_as_number(score), between - start, time.perf_counter() - between)
 
     @without_warnings()
     def absorbed_light(self, estimator) -> float:
@@ -186,8 +187,22 @@ class HeldOutImage:
         return float((weights * np.maximum(light - left, 0)).sum() / total) if total > 0 else 0.0
 
 
+def _as_number(score) -> float:
+    try:
+        return float(score)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"The 'scoring' parameter must return a number, higher is better. Got {score!r}.") from error
+
+
 def check_arguments(estimator, scoring, who: str) -> None:
     """Raise ValueError unless the estimator fits prepared images and the score can be called."""
+    got = None
+    if isinstance(estimator, Pipeline):
+        got = "a Pipeline: take its last step alone; a search of that can stand in its place"
+    elif isinstance(estimator, type):
+        got = f"the class: call it, as in {estimator.__name__}()"
+    if got is not None:
+        raise ValueError(f"The 'estimator' parameter of {who} must be a BackgroundSplineRegressor, got {got}.")
     constraints = {"estimator": [HasMethods(["prepare", "fit_prepared"])], "scoring": [callable, None]}
     validate_parameter_constraints(constraints, {"estimator": estimator, "scoring": scoring}, who)
 

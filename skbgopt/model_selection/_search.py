@@ -12,7 +12,6 @@ import optuna
 from joblib import effective_n_jobs
 from optuna.study import StudyDirection
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, TransformerMixin, clone
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.metaestimators import available_if
@@ -21,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._threads import single_threaded
 from .._validation import TakesImages
 from ..each_image import EachImage
+from ._held_out import check_arguments
 from ._objective import FIT_ERRORS, BackgroundObjective, is_several, make_objective
 from ._own import OwnSetting
 from ._repeats import OnceEach, is_exhausted
@@ -230,12 +230,14 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
             If a parameter, shape or weight is out of range, too little usable sky is left, every trial failed, the
             storage cannot be used, or the study named holds another search.
         """
-        if isinstance(self.estimator, Pipeline):
-            raise ValueError(
-                "The 'estimator' parameter of BackgroundSearchCV must be a BackgroundSplineRegressor, got a Pipeline: "
-                "make a search of its last step, and put that into the Pipeline instead."
-            )
+        if self.estimator is not None:
+            check_arguments(self.estimator, self.scoring, type(self).__name__)
         self._validate_params()
+        if not all(map(callable, self.callbacks or [])):
+            raise ValueError(
+                "The 'callbacks' parameter of BackgroundSearchCV must be a list of what can be called as "
+                f"callback(study, trial). Got {self.callbacks!r} instead."
+            )
         if y is not None and np.asarray(y).dtype == bool:
             raise ValueError("fit takes no y, and ignores it: pass a mask by its name, fit(X, mask=mask).")
         objective = make_objective(
