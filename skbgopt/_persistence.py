@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from ._atomic import replacing
+from ._model_checks import check_arrays, check_background, check_belongs, check_curve, check_scalars, check_shape
 from .stretch import AsinhCurve, LinearCurve, MidtonesCurve
 
 _FORMAT = "skbgopt-background"
@@ -49,7 +52,7 @@ _CURVE_NAMES = ("stretch_", "curve_")
 # What numpy (which reads the head of an array as Python), zipfile and json raise for a damaged or a wrong file.
 _DAMAGE = (
     ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, RuntimeError, NotImplementedError,
-    SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+    SyntaxError, OverflowError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -58,19 +61,27 @@ def save(estimator, path) -> None:
     parameters = estimator.get_params()
     if isinstance(parameters["random_state"], np.random.RandomState):
         parameters["random_state"] = None
+    fitted = {name: getattr(estimator, name) for name in _SCALARS}
+    try:
+        check_belongs(parameters, fitted, estimator.object_mask_)
+    except ValueError as error:
+        raise ValueError(
+            f"Parameters were set since the fit of {type(estimator).__name__}: {error}; fit again."
+        ) from error
     curves = {name: getattr(estimator, name) for name in _CURVE_NAMES}
     header = {
         "format": _FORMAT,
         "version": _VERSION,
         "parameters": parameters,
-        "fitted": {name: getattr(estimator, name) for name in _SCALARS},
+        "fitted": fitted,
         "curves": {name: _curve_to_lists(curve) for name, curve in curves.items()},
     }
     arrays = {name: np.asarray(getattr(estimator, name)) for name in _ARRAYS}
     optional = {name: getattr(estimator, name) for name in _OPTIONAL_ARRAYS}
     arrays |= {name: value for name, value in optional.items() if value is not None}
     with replacing(Path(path), overwrite=True) as temporary, temporary.open("wb") as file:
-        np.savez(file, header=np.array(json.dumps(header, default=_plain)), allow_pickle=False, **arrays)
+        # None is of objects, which alone would be pickled; numpy 1 takes allow_pickle=False for one more array.
+        np.savez(file, header=np.array(json.dumps(header, default=_plain)), **arrays)  # type: ignore[arg-type]
 
 
 def load(cls, path):
@@ -78,54 +89,46 @@ def load(cls, path):
     # From memory, where a damaged archive that leads to no place in it is not an error of the file system.
     content = io.BytesIO(Path(path).read_bytes())
     try:
-        with np.load(content, allow_pickle=False) as archive:
-            header = json.loads(str(archive["header"]))
-            arrays = {
-                name: archive[name]
-                for name in (*_ARRAYS, *(name for name in _OPTIONAL_ARRAYS if name in archive.files))
-            }
-        if header["format"] != _FORMAT or not 1 <= header["version"] <= _VERSION:
-            raise ValueError(f"format {header['format']} version {header['version']}")
+        with zipfile.ZipFile(content) as archive:
+            there = {name for name in _OPTIONAL_ARRAYS if f"{name}.npy" in archive.namelist()}
+            header = json.loads(str(_read(archive, "header")))
+            if header["format"] != _FORMAT or not 1 <= header["version"] <= _VERSION:
+                raise ValueError(f"format {header['format']} version {header['version']}")
+            arrays = {name: _read(archive, name) for name in (*_ARRAYS, *sorted(there))}
         estimator = cls(**header["parameters"])
         estimator._validate_params()
         fitted = {name: header["fitted"][name] for name in _SCALARS}
         fitted["image_shape_"] = tuple(fitted["image_shape_"])
-        fitted |= {name: _curve_from_lists(header["curves"][name]) for name in _CURVE_NAMES}
-        _check_consistent(fitted, arrays)
+        curves = {name: _curve_from_lists(header["curves"][name]) for name in _CURVE_NAMES}
+        check_shape(fitted["image_shape_"])
+        check_scalars(fitted)
+        check_belongs(estimator.get_params(), fitted, arrays["object_mask_"])
+        check_arrays(fitted, arrays)
+        for name, curve in curves.items():
+            check_curve(name, curve, fitted["image_shape_"][2])
+        none = dict.fromkeys((*_OPTIONAL_ARRAYS, "smoothing_path_"))
+        for name, value in {**none, **fitted, **curves, **arrays}.items():
+            setattr(estimator, name, value.tolist() if name == "loss_curve_" else value)
+        check_background(estimator)
     except _DAMAGE as error:
         reason = "it holds no such arrays" if "pickle" in str(error) else str(error)
         raise ValueError(f"{path} is not a model saved by {cls.__name__} that this version reads: {reason}.") from error
-    arrays["loss_curve_"] = arrays["loss_curve_"].tolist()
-    for name, value in {**dict.fromkeys(_OPTIONAL_ARRAYS), **fitted, **arrays, "smoothing_path_": None}.items():
-        setattr(estimator, name, value)
     return estimator
 
 
-def _check_consistent(fitted: dict, arrays: dict[str, np.ndarray]) -> None:
-    """Raise ValueError unless the parts are finite and fit together."""
-    height, width, n_channels = fitted["image_shape_"]
-    order, degree = fitted["order_"], fitted["degree_"]
-    if not (1 <= order <= 9 and order // 2 <= degree <= 9 and min(height, width, n_channels) > 0):
-        raise ValueError(f"order {order}, degree {degree}, image shape {fitted['image_shape_']}")
-    n_points = len(arrays["control_points_"])
-    shapes = {
-        "control_points_": (n_points, 2),
-        "coef_": (n_points + (degree + 1) * (degree + 2) // 2, n_channels),
-        "background_level_": (n_channels,),
-    }
-    if "error_coef_" in arrays:
-        shapes["error_coef_"] = (n_channels, len(arrays["coef_"]), arrays["error_coef_"].shape[-1])
-        shapes["level_std_"] = (n_channels,)
-    parts = {name: arrays[name] for name in shapes}
-    for name in _CURVE_NAMES:
-        for key, value in vars(fitted[name]).items():
-            parts[f"{name}.{key}"] = np.asarray(value, dtype=float)
-            shapes[f"{name}.{key}"] = () if key == "target" else (n_channels,)
-    for name, array in parts.items():
-        if array.shape != shapes[name] or array.dtype != np.float64 or not np.isfinite(array).all():
-            raise ValueError(
-                f"{name} must hold finite float64 of shape {shapes[name]}, got {array.dtype} {array.shape}"
-            )
+def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Return an array of an archive; none is longer than the file itself, whatever its head or the archive says."""
+    info = archive.getinfo(f"{name}.npy")
+    with archive.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        # Heads of the later versions may be as long as they like.
+        if info.compress_type != zipfile.ZIP_STORED or version != (1, 0):
+            raise ValueError(f"{name} is compressed, or of version {version}")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+    if not 0 <= math.prod(shape) * dtype.itemsize <= min(info.file_size, info.compress_size) or dtype.hasobject:
+        raise ValueError(f"{name} of shape {shape} and type {dtype} is not all there")
+    with archive.open(info) as member:
+        return np.lib.format.read_array(member, allow_pickle=False)
 
 
 def _curve_to_lists(curve) -> dict:

@@ -4,6 +4,8 @@ import copy
 import io
 import json
 import pickle
+import tracemalloc
+import zipfile
 
 import joblib
 import numpy as np
@@ -275,6 +277,29 @@ def test_damaged_files_raise_one_kind_of_error(saved, tmp_path_factory, data):
         ("image_shape_", [-5, 5, 3]),
         ("parameters", {"level": "x"}),
         ("version", -1),
+        ("coef_", np.full((15, 3), 1e300)),
+        ("background_level_", np.full(3, 1e300)),
+        ("background_level_", np.full(3, -1e3)),
+        ("level_std_", np.array([1.0, 0.0, 1.0])),
+        ("noise_", -np.ones(3)),
+        ("noise_", np.ones(2)),
+        ("object_mask_", np.zeros((3, 3), dtype=bool)),
+        ("object_mask_", np.zeros((20, 30))),
+        ("loss_curve_", np.full(3, np.nan)),
+        ("order_", 3),
+        ("order_", 4.0),
+        ("order_", True),
+        ("degree_", 3),
+        ("image_shape_", [160, 240]),
+        ("image_shape_", [160.0, 240, 3]),
+        ("image_shape_", [160, 10**9, 3]),
+        ("image_shape_", [10**400, 240, 3]),
+        ("n_features_in_", 30),
+        ("n_iter_", -1),
+        ("loss_", "low"),
+        ("overshoot_fraction_", 2),
+        ("smoothing_", float("nan")),
+        ("excluded_", {"missing": -1}),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(saved, tmp_path, part, value):
@@ -291,3 +316,83 @@ def test_parts_that_do_not_fit_together_are_refused(saved, tmp_path, part, value
     np.savez(tmp_path / "damaged.npz", **{**arrays, "header": np.array(json.dumps(header))})
     with pytest.raises(ValueError, match="is not a model saved by"):
         BackgroundSplineRegressor.load(tmp_path / "damaged.npz")
+
+
+@pytest.mark.parametrize("name", ["stretch_", "curve_"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), "wide", 1e-310])
+def test_curves_that_do_not_rise_are_refused(saved, tmp_path, name, value):
+    """A scale is positive and finite; one of which nothing is left as a number gives no background."""
+    with np.load(io.BytesIO(saved[1])) as archive:
+        curves = json.loads(str(archive["header"]))["curves"]
+    curves[name]["scale"] = [value] * 3
+    if (name, value) == ("stretch_", 1e-310):
+        curves[name]["midtones"] = [1.0] * 3
+    if (name, value) == ("curve_", 1e-310):
+        curves[name]["offset"] = [1e300] * 3
+    (tmp_path / "damaged.npz").write_bytes(archive_with(curves=curves)(saved[1]))
+    with pytest.raises(ValueError, match="is not a model saved by"):
+        BackgroundSplineRegressor.load(tmp_path / "damaged.npz")
+
+
+def test_half_a_standard_error_is_refused(saved, tmp_path):
+    """Its level without its splines, and the other way round."""
+    for left_out in ("error_coef_", "level_std_"):
+        with np.load(io.BytesIO(saved[1])) as archive:
+            arrays = {name: archive[name] for name in archive.files if name != left_out}
+        np.savez(tmp_path / "half.npz", **arrays)
+        with pytest.raises(ValueError, match="only one of error_coef_ and level_std_ is there"):
+            BackgroundSplineRegressor.load(tmp_path / "half.npz")
+
+
+def head_with(shape, descr="|b1", version=1):
+    """The head of an array of a shape, without the array."""
+    text = repr({"descr": descr, "fortran_order": False, "shape": shape}).encode() + b"\n"
+    return b"\x93NUMPY" + bytes([version, 0]) + len(text).to_bytes(2 if version == 1 else 4, "little") + text
+
+
+MEMBERS = {
+    "absurd shape": head_with((10**6, 10**7)),
+    "overflowing shape": head_with((10**200, 10**200)),
+    "negative shape": head_with((-5, 30)),
+    "long items": head_with((20, 30), "|S2000000000"),
+    "objects": head_with((1,), "|O") + pickle.dumps([1]),
+    "head of gigabytes": b"\x93NUMPY\x02\x00\xff\xff\xff\x7f" + bytes(1000),
+    "bomb": head_with((10**4, 10**4)) + bytes(10**8),
+}
+
+
+@pytest.mark.parametrize("member", MEMBERS.values(), ids=MEMBERS)
+@pytest.mark.parametrize("name", ["header", "object_mask_", "level_std_"])
+def test_no_member_takes_more_memory_than_the_file(saved, tmp_path, name, member):
+    """What it says of itself is compared with the file before anything is made of it."""
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(io.BytesIO(saved[1])) as source, zipfile.ZipFile(path, "w") as target:
+        for each in source.namelist():
+            is_bomb = each == f"{name}.npy"
+            kind = zipfile.ZIP_DEFLATED if is_bomb and len(member) > 10**6 else zipfile.ZIP_STORED
+            target.writestr(each, member if is_bomb else source.read(each), kind)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="is not a model saved by"):
+        BackgroundSplineRegressor.load(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * path.stat().st_size + 2**21
+
+
+@pytest.mark.parametrize("changed", [{"order": 3}, {"degree": 3}, {"downscale_factor": 5}])
+def test_a_model_with_the_parameters_of_another_is_not_saved(saved, tmp_path, changed):
+    """It would not load; what a fit does not decide may change."""
+    model = copy.copy(saved[0]).set_params(**changed)
+    with pytest.raises(ValueError, match=r"Parameters were set since the fit of Back.*; fit again\.$"):
+        model.save(tmp_path / "model.npz")
+    assert not list(tmp_path.iterdir())
+    copy.copy(saved[0]).set_params(level="zero", smoothing=1.0, alpha=2.0).save(tmp_path / "model.npz")
+    assert BackgroundSplineRegressor.load(tmp_path / "model.npz").level == "zero"
+
+
+def test_no_argument_is_taken_for_an_array(saved, tmp_path, monkeypatch):
+    """NumPy 1 stores all that savez is given beside the file, allow_pickle too."""
+    given = {}
+    monkeypatch.setattr(np, "savez", lambda file, **arrays: given.update(arrays))
+    saved[0].save(tmp_path / "model.npz")
+    assert all(isinstance(array, np.ndarray) and not array.dtype.hasobject for array in given.values())
