@@ -12,6 +12,7 @@ And the units of a fit to values that are not stretched: those of the noise, ben
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Real
 
@@ -42,6 +43,8 @@ DARK = 0.05
 _GLOW_RATIO = 1.25
 _KNEE = 0.65
 _LEAST_KNEE = 10.0
+# A curve makes some copies in double precision of what it is given.
+_BAND_VALUES = 1 << 17
 # A model may run away where it sees nothing, but not out of the numbers.
 _MOST_KNEES = 15.0
 
@@ -186,6 +189,13 @@ def _measure(pedestal: float, median: float, top: float) -> tuple[float, float, 
     return pedestal, scale, float(np.clip((median - pedestal) / scale, 1e-6, 1 - 1e-6))
 
 
+def _bands(channels: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield views of the rows, so many at once that what a curve makes of them stays small."""
+    rows_at_once = max(1, _BAND_VALUES // (channels.shape[1] * channels.shape[2]))
+    for start in range(0, len(channels), rows_at_once):
+        yield channels[start : start + rows_at_once]
+
+
 class MidtonesStretch(TakesImages, TransformerMixin, BaseEstimator):
     """Stretch a linear image so that its sky lands on a quarter of the range.
 
@@ -257,12 +267,34 @@ class MidtonesStretch(TakesImages, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        """Return the stretched image in [0, 1]; missing pixels come back as they are, masked ones masked."""
+        """Return the stretched image in [0, 1].
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels)
+            Linear, with as many channels as that of `fit`.
+
+        Returns
+        -------
+        ndarray of X's shape (np.ma with its mask for np.ma input)
+            float64 for float64, float32 else. Missing pixels come back as they are.
+        """
         check_is_fitted(self)
         return self._map(X, self.curve_.apply, self.missing_values)
 
     def inverse_transform(self, X):
-        """Return the linear image of a stretched one (what was clipped stays clipped, 0 is the pedestal)."""
+        """Return the linear image of a stretched one.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels)
+            As from `transform`.
+
+        Returns
+        -------
+        ndarray of X's shape (np.ma with its mask for np.ma input)
+            float64 for float64, float32 else. What was clipped stays clipped, 0 is the pedestal.
+        """
         check_is_fitted(self)
         return self._map(X, self.curve_.invert, None)
 
@@ -274,9 +306,12 @@ class MidtonesStretch(TakesImages, TransformerMixin, BaseEstimator):
                 f"{type(self).__name__} was fitted on {len(self.curve_.scale)} channel(s), "
                 f"got {channels.shape[2]}: fit it on such an image first."
             )
-        mapped = curve(channels).astype(X.dtype, copy=False).reshape(X.shape)
-        missing = is_missing(X, missing_values)
-        mapped[missing] = X[missing]
+        mapped = np.empty(X.shape, X.dtype)
+        bands, of_mapped = (_bands(array) for array in (channels, as_channels(mapped)))
+        for band, out in zip(bands, of_mapped, strict=True):
+            out[:] = curve(band)
+            missing = is_missing(band, missing_values)
+            out[missing] = band[missing]
         return np.ma.array(mapped, mask=np.ma.getmaskarray(image)) if isinstance(image, np.ma.MaskedArray) else mapped
 
     def _image(self, X, reset):

@@ -1,5 +1,7 @@
 """The midtones stretch."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from astropy.nddata import NDData
@@ -161,6 +163,28 @@ def test_the_curve_of_a_glow_goes_with_units_and_pedestal():
     np.testing.assert_allclose(here.apply(glow), there.apply(7 * glow - 900), rtol=1e-9)
     assert here.knee[0] == 10
     assert here.knee[1] > 100
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint16])
+def test_a_stretch_holds_its_result_and_little_more(dtype):
+    """Bands of rows are stretched one after another, and are what the curve makes of the whole image."""
+    image = np.random.default_rng(0).normal(1000, 10, (1500, 800, 3)).astype(dtype)
+    image[:2] = 0
+    stretch = MidtonesStretch().fit(image)
+    stretched, linear = stretch.transform(image), image.astype(np.float64 if dtype is np.float64 else np.float32)
+    expected = stretch.curve_.apply(linear).astype(linear.dtype)
+    expected[:2] = 0
+    np.testing.assert_array_equal(stretched, expected)
+    np.testing.assert_array_equal(
+        stretch.inverse_transform(stretched), stretch.curve_.invert(stretched).astype(linear.dtype)
+    )
+    for method, each in ((stretch.transform, image), (stretch.inverse_transform, stretched)):
+        tracemalloc.start()
+        size = method(each).nbytes
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        # Integers are taken to floats first.
+        assert most < (1 + (each.dtype.kind != "f")) * size + 2**24
 
 
 def test_unfitted_stretch_raises():
