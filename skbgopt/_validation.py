@@ -17,6 +17,11 @@ MISSING_CONSTRAINT = [Interval(Real, -sys.float_info.max, sys.float_info.max, cl
 _SMALL_WEIGHT = 1e-30
 
 
+# So many channels are taken of an image of any height, and no more of any: a stack of images is soon wider. Cubes of
+# spectra have more rows than channels in between.
+_FEW_CHANNELS, _MANY_CHANNELS = 16, 500
+
+
 class TakesImages:
     """What the estimators of one image tell scikit-learn: two or three axes, NaN allowed, no target."""
 
@@ -88,6 +93,16 @@ def check_image(X, who: str) -> np.ndarray:
             f"{who} takes images with the channels last, got shape {array.shape}: use numpy.moveaxis(image, 0, -1)."
         )
     return array
+
+
+def refuse_stack(image: np.ndarray, who: str) -> None:
+    """Raise ValueError if what is to be fitted is rather a stack of images than one of many channels."""
+    n_rows, *_, n_channels = image.shape
+    if image.ndim == 3 and n_channels > min(max(_FEW_CHANNELS, n_rows), _MANY_CHANNELS):
+        raise ValueError(
+            f"{who} takes no more than {_MANY_CHANNELS} channels, and no more than rows, got shape {image.shape}: take "
+            "EachImage for a stack of images, give a search their list, or fit the channels of a cube in parts."
+        )
 
 
 def _as_real(array: np.ndarray, who: str) -> np.ndarray:

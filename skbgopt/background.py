@@ -237,7 +237,8 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         Parameters
         ----------
         X : array-like of shape (height, width) or (height, width, n_channels)
-            Linear image, any real dtype; np.ma and NDData bring their own mask.
+            Linear image, any real dtype; np.ma and NDData bring their own mask. More than 16 channels must not be more
+            than rows, nor than 500: such an array is taken for a stack of images, which is refused; see `EachImage`.
         y : None
             Ignored.
         mask : array-like of bool, shape (height, width), optional

@@ -12,6 +12,7 @@ from ._validation import (
     check_mask,
     check_weights,
     is_missing,
+    refuse_stack,
     unwrap_image,
     work_dtype,
 )
@@ -43,6 +44,7 @@ class PixelSelection:
         """Check what a user passed to fit or score. A mask that X itself carries is joined to the other."""
         X, own_mask = unwrap_image(X)
         image = check_image(X, who)
+        refuse_stack(image, who)
         masks = [check_mask(m, image.shape, who) for m in (own_mask, mask) if m is not None]
         weights = None if sample_weight is None else check_weights(sample_weight, image.shape, who)
         return cls(as_channels(image), np.logical_or.reduce(masks) if masks else None, weights, missing_values)

@@ -6,7 +6,14 @@ import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-from skbgopt import BackgroundSplineRegressor, BlockReducer, ImageBlockKFold, gradient_left, make_sky_image
+from skbgopt import (
+    BackgroundSearchCV,
+    BackgroundSplineRegressor,
+    BlockReducer,
+    ImageBlockKFold,
+    gradient_left,
+    make_sky_image,
+)
 
 
 def quick(**parameters):
@@ -509,6 +516,23 @@ def test_input_that_is_no_image(image, error, message):
     """The sentence names the estimator and what came."""
     with pytest.raises(error, match=f"BackgroundSplineRegressor .*{message}"):
         BackgroundSplineRegressor().fit(image)
+
+
+@pytest.mark.parametrize("shape", [(5, 40, 60), (20, 300, 400), (600, 8, 501), (16, 20, 17)])
+def test_a_stack_of_images_is_not_one_of_many_channels(shape):
+    """More channels than rows and 16, or than 500, are refused by fits and searches, with a word on what takes them."""
+    stack = np.broadcast_to(np.float32(1), shape)
+    for who in (BackgroundSplineRegressor(), BackgroundSearchCV()):
+        with pytest.raises(ValueError, match=r"no more than rows, got shape .*: take EachImage for a stack of images"):
+            who.fit(stack)
+
+
+@pytest.mark.parametrize("shape", [(48, 60, 48), (8, 200, 16)])
+def test_cubes_of_many_channels_are_images(shape):
+    """No more channels than rows, or 16, are fitted together, each to its own plane."""
+    channels = np.random.default_rng(0).normal(100 + np.arange(shape[2]), 1, shape)
+    model = BackgroundSplineRegressor(smoothing=1e-2, n_control_points=4, order=2, downscale_factor=4).fit(channels)
+    np.testing.assert_allclose(model.background_level_, 100 + np.arange(shape[2]), atol=1)
 
 
 def test_an_image_is_not_prepared():

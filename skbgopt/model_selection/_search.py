@@ -212,7 +212,8 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         Parameters
         ----------
         X : array-like of shape (height, width) or (height, width, n_channels), or list of such
-            Linear; np.ma and NDData bring their own mask. A stack of four axes is a list too.
+            Linear; np.ma and NDData bring their own mask. A stack of four axes is a list too, one of three axes is
+            taken for an image, and refused if it has more channels than rows and 16, or than 500.
         y : None
             Ignored.
         mask : array-like of bool, shape (height, width), or list of one for each image, optional
