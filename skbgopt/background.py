@@ -57,6 +57,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     downscale_factor : int, default=8
         Side of the blocks in pixels. Blocks of a median hide stars smaller than half of them.
     downscale_func : {"median", "mean"}, default="median"
+        The mean has four fifths of the median's noise, and every star in it: for images that show none.
     alpha : float, default=5.0
         Price of a model above the pixels against one below; the model settles at the 1 / (2 + 2 alpha)
         quantile of the sky.
@@ -64,14 +65,16 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         What counts as sky: residuals of this size or less. "noise" fits linear values in units of the noise of
         a reduced pixel, with a scale of 2. A number fits stretched values with that scale; 0.001 is published.
     solver : {"mm", "adam"}, default="mm"
-        "mm" is majorise-minimise on fixed control points, monotone and fast; "adam" the published gradient
-        descent on everything, control points included.
+        "mm" is majorise-minimise on fixed control points, fast; a step may raise the loss, after which it goes back to
+        the best so far. "adam" is the published gradient descent on everything, control points included.
     learning_rate : float, default=0.001
-        Of Adam.
+        Of ``solver="adam"``: how far a step moves a coefficient, in the units of the fit, and a control point, in half
+        the image's longer side, at first. It is halved, down to 0.0001, where 50 epochs gain less than 0.0001.
     max_iter : int, default=1000
         Steps (epochs) at most.
     tol : float, default=5e-5
-        Stop when the loss gains less.
+        Stop when steps gain less, 3 of "mm" in a row or 100 of "adam". Of the loss, which is a mean of logarithms: 5e-5
+        is as much in any units of the image.
     mask_objects : bool or "auto", default="auto"
         Mask what lies coherently above the model and fit again, and the stars of a crowded field ("mm" only). "auto":
         with the noise scale.
@@ -109,10 +112,11 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     curve_ : LinearCurve, AsinhCurve or MidtonesCurve
         The units of the fit: of the noise (bent where there is a glow), or stretched for a number as ``loss_scale``.
     loss_ : float
-        The loss of the solution; with objects masked, that of the sky with alpha at most 1.
+        The loss of the solution, without the price of bending.
     loss_curve_ : list of float
-        What the solver minimised last, step by step: for "mm" the loss and the price of bending.
+        What the solver minimised last, step by step: for "mm" the loss and the price of bending, the least so far.
     n_iter_ : int
+        Steps (epochs) in all of the fits at the smoothing used: to find objects, and without them.
     noise_ : ndarray of shape (n_channels,)
         Standard deviation of the sky from pixel to pixel.
     block_noise_ : ndarray of shape (n_channels,)
@@ -121,7 +125,7 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
         Median of the background over the usable pixels.
     excluded_ : dict of str to int
         Pixels that each reason excluded; a pixel counts for each of its reasons. "stars" is one in crowded fields, and
-        "dark border" where fewer frames of a stack overlap.
+        "dark border" where fewer frames of a stack overlap; what there is none of may have no key.
     object_mask_ : ndarray of bool
         Reduced pixels that were taken for extended objects and their halos.
     reduced_chi2_ : ndarray of shape (n_channels,)
@@ -270,9 +274,18 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
     def prepare(self, X, *, mask=None, sample_weight=None) -> PreparedImage:
         """Return what `fit` would fit: the reduced image with its weights, stretch and noise.
 
-        Parameters and errors are those of `fit`. Estimators that differ in other parameters than
-        ``missing_values``, ``quantile``, the thresholds, the downscaling and whether they mask objects prepare the
-        same, once.
+        Estimators that differ in other parameters than ``missing_values``, ``quantile``, the thresholds, the
+        downscaling and whether they mask objects prepare the same, once.
+
+        Parameters
+        ----------
+        X, mask, sample_weight
+            As in `fit`, as are the errors.
+
+        Returns
+        -------
+        PreparedImage
+            For `fit_prepared`.
         """
         self._validate_params()
         prepared = prepare_image(
@@ -286,7 +299,22 @@ class BackgroundSplineRegressor(CallbackSupportMixin, SplineImageModel):
 
     @with_callbacks
     def fit_prepared(self, prepared):
-        """Fit the background of an image that `prepare` has prepared; see `fit`."""
+        """Fit the background of an image that `prepare` has prepared; errors and warnings are those of `fit`.
+
+        Parameters
+        ----------
+        prepared : PreparedImage
+            From `prepare`, of this estimator or one with the same parameters of the preparation.
+
+        Returns
+        -------
+        self : BackgroundSplineRegressor
+
+        Raises
+        ------
+        TypeError
+            If it is something else, such as an image.
+        """
         self._validate_params()
         if not isinstance(prepared, PreparedImage):
             raise TypeError(

@@ -117,7 +117,16 @@ class EachImage(  # type: ignore[call-arg]
         return self
 
     def fit_each(self, X, *, mask=None, sample_weight=None):
-        """Return a list of the estimators fitted, one for each image; parameters and errors are those of `fit`.
+        """Return the estimators fitted, one for each image.
+
+        Parameters
+        ----------
+        X, mask, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        list of estimators
 
         Raises
         ------
@@ -128,9 +137,20 @@ class EachImage(  # type: ignore[call-arg]
 
     @available_if(_estimator_has("predict"))
     def predict(self, X, *, mask=None, sample_weight=None, return_std=False):
-        """Fit each image and return the backgrounds: a list, or a stack if X is one; see `fit_each`.
+        """Fit each image and return the backgrounds.
 
-        With ``return_std=True`` a second list or stack as well, of their standard errors.
+        Parameters
+        ----------
+        X, mask, sample_weight
+            As in `fit`.
+        return_std : bool, default=False
+            Return the standard errors of the backgrounds as well.
+
+        Returns
+        -------
+        backgrounds : list of ndarray, or a stack if X is one
+        std : like backgrounds
+            Only with ``return_std=True``.
         """
         if not return_std:
             return _as_given(self._each(_predict, X, None, mask, sample_weight), X)
@@ -139,12 +159,32 @@ class EachImage(  # type: ignore[call-arg]
 
     @available_if(_estimator_has("transform"))
     def transform(self, X, *, mask=None, sample_weight=None):
-        """Fit each image and return the images without it: a list, or a stack if X is one; see `fit_each`."""
+        """Fit each image and return the images without their backgrounds.
+
+        Parameters
+        ----------
+        X, mask, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        list of ndarray, or a stack if X is one
+        """
         return _as_given(self._each(_transform, X, None, mask, sample_weight), X)
 
     @available_if(_estimator_has("transform"))
     def fit_transform(self, X, y=None, *, mask=None, sample_weight=None):
-        """Fit each image and return the images without their backgrounds; see `fit` and `transform`."""
+        """Fit each image and return the images without their backgrounds.
+
+        Parameters
+        ----------
+        X, y, mask, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        list of ndarray, or a stack if X is one
+        """
         fitted = self.fit(X, y, mask=mask, sample_weight=sample_weight)
         return fitted.transform(X, mask=mask, sample_weight=sample_weight)
 

@@ -96,11 +96,35 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
         return self._correct(X, copy, inverse=False)
 
     def fit_transform(self, X, y=None, *, mask=None, sample_weight=None, copy=True):
-        """Fit the background of an image and return the image without it; see `fit` and `transform`."""
+        """Fit the background of an image and return the image without it.
+
+        Parameters
+        ----------
+        X, y, mask, sample_weight
+            As in `fit`.
+        copy
+            As in `transform`.
+
+        Returns
+        -------
+        ndarray of X's shape (np.ma with its mask for np.ma input)
+        """
         return self.fit(X, y, mask=mask, sample_weight=sample_weight).transform(X, copy=copy)
 
     def inverse_transform(self, X, copy=True):
-        """Put the background back: the inverse of `transform`."""
+        """Put the background back: the inverse of `transform`.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels)
+            Without its background.
+        copy
+            As in `transform`.
+
+        Returns
+        -------
+        ndarray of X's shape (np.ma with its mask for np.ma input)
+        """
         return self._correct(X, copy, inverse=True)
 
     def score(self, X, y=None, *, mask=None, sample_weight=None):
@@ -129,7 +153,18 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
         return background_r2(selection, background, check_image(y, f"The score of {type(self).__name__}"))
 
     def save(self, path):
-        """Write parameters and fitted model to an .npz file without pickles (see `load`)."""
+        """Write parameters and fitted model to an .npz file without pickles (see `load`).
+
+        Parameters
+        ----------
+        path : str or Path
+            As it is, no suffix is added; a file that is there is replaced, once the new one is whole.
+
+        Raises
+        ------
+        ValueError
+            If parameters were set since the fit that are not allowed, or not those of the fit's spline and blocks.
+        """
         check_is_fitted(self)
         # Parameters may have been set since the fit, and `load` takes allowed ones only.
         self._validate_params()
@@ -139,10 +174,19 @@ class SplineImageModel(TakesImages, TransformerMixin, RegressorMixin, BaseEstima
     def load(cls, path):
         """Return the estimator that `save` wrote.
 
+        Parameters
+        ----------
+        path : str or Path
+
+        Returns
+        -------
+        BackgroundSplineRegressor
+            Fitted.
+
         Raises
         ------
         ValueError
-            If the file is not such a model.
+            If the file is not such a model, or one that cannot be right.
         """
         return _persistence.load(cls, path)
 

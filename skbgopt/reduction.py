@@ -165,7 +165,18 @@ class BlockReducer(TakesImages, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X):
-        """Return the reduced image; blocks without a usable pixel are NaN."""
+        """Return the reduced image.
+
+        Parameters
+        ----------
+        X : array-like of shape (height, width) or (height, width, n_channels)
+            np.ma and NDData bring their own mask.
+
+        Returns
+        -------
+        ndarray of shape (ceil(height / factor), ceil(width / factor)) or with channels
+            float64 for float64, float32 else; blocks without a usable pixel are NaN.
+        """
         check_is_fitted(self, "n_features_in_")
         image, excluded = self._check(X, reset=False)
         values = np.where(excluded[:, :, None], np.nan, as_channels(image)).astype(image.dtype, copy=False)

@@ -14,12 +14,12 @@ from optuna.study import StudyDirection
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, RegressorMixin, TransformerMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._threads import single_threaded
 from .._validation import TakesImages
 from ..each_image import EachImage
+from ._best import BestEstimatorMixin
 from ._held_out import check_arguments
 from ._objective import FIT_ERRORS, BackgroundObjective, is_several, make_objective
 from ._own import OwnSetting
@@ -38,16 +38,17 @@ from ._study import (
 _UNPRUNED_TRIALS = 8
 # User attribute of a study: the fingerprint of its objective.
 _MARK = "search"
-_MASKED: dict[str, bool | str | None] = {"mask": True, "sample_weight": True}
-
-
-def _refits(search) -> bool:
-    return bool(search.refit)
 
 
 # Images are no tables, and scikit-learn's wrapping of outputs would hide whether there is a best estimator.
 class BackgroundSearchCV(  # type: ignore[call-arg]
-    TakesImages, TransformerMixin, RegressorMixin, MetaEstimatorMixin, BaseEstimator, auto_wrap_output_keys=None
+    TakesImages,
+    BestEstimatorMixin,
+    TransformerMixin,
+    RegressorMixin,
+    MetaEstimatorMixin,
+    BaseEstimator,
+    auto_wrap_output_keys=None,
 ):
     """Search for the setting that meets the held-out sky of an image best, by Optuna.
 
@@ -148,10 +149,7 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
     (['order', 'smoothing'], (160, 240))
     """
 
-    __metadata_request__fit = _MASKED
-    __metadata_request__predict = _MASKED
-    __metadata_request__transform = _MASKED
-    __metadata_request__score = _MASKED
+    __metadata_request__fit = {"mask": True, "sample_weight": True}
 
     _parameter_constraints = {
         "estimator": [HasMethods(["prepare", "fit_prepared"]), None],
@@ -341,55 +339,3 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
         """
         check_is_fitted(self, "study_")
         return param_importances(self.study_)
-
-    @available_if(_refits)
-    def predict(self, X, *, mask=None, sample_weight=None, return_std=False):
-        """Return the background in linear units.
-
-        Parameters
-        ----------
-        X : array-like, or list of images if such was fitted
-            As in the best estimator's ``predict``.
-        mask, sample_weight
-            Of a list, each of whose images is fitted where it is seen; of no effect on a single image.
-        return_std : bool, default=False
-            Return the standard error of the background as well.
-
-        Returns
-        -------
-        background : ndarray of X's shape, or a list of such
-        std : like background
-            Only with ``return_std=True``.
-        """
-        return self._best().predict(X, **self._metadata(mask, sample_weight), return_std=return_std)
-
-    @available_if(_refits)
-    def transform(self, X, *, mask=None, sample_weight=None):
-        """Return the image without its background, or a list of such; see `predict`."""
-        return self._best().transform(X, **self._metadata(mask, sample_weight))
-
-    @available_if(_refits)
-    def fit_transform(self, X, y=None, *, mask=None, sample_weight=None):
-        """Search, and return the image without its background; see `fit` and `transform`."""
-        fitted = self.fit(X, y, mask=mask, sample_weight=sample_weight)
-        return fitted.transform(X, mask=mask, sample_weight=sample_weight)
-
-    @available_if(_refits)
-    def inverse_transform(self, X):
-        """Put the background back: the inverse of `transform` of a single image."""
-        return self._best().inverse_transform(X)
-
-    @available_if(_refits)
-    def score(self, X, y=None, *, mask=None, sample_weight=None):
-        """Return the best estimator's score; the one that chose it is ``best_score_``."""
-        return self._best().score(X, y, mask=mask, sample_weight=sample_weight)
-
-    def _best(self):
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_
-
-    def _metadata(self, mask, sample_weight) -> dict:
-        """Return the masks that the best estimator takes where it predicts."""
-        if not isinstance(self.best_estimator_, EachImage):
-            return {}
-        return {"mask": mask, "sample_weight": sample_weight}

@@ -132,7 +132,13 @@ class SearchDisplay:
         return self
 
     def best_so_far(self) -> np.ndarray:
-        """Return the best score up to each trial, NaN before the first that completed."""
+        """Return the best score up to each trial.
+
+        Returns
+        -------
+        ndarray of shape (n_trials,)
+            NaN before the first that completed.
+        """
         return np.fmax.accumulate(self.score)
 
     def score_limits(self) -> tuple[float, float]:
