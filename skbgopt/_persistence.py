@@ -88,13 +88,14 @@ def load(cls, path):
     """Return the estimator in the file."""
     # From memory, where a damaged archive that leads to no place in it is not an error of the file system.
     content = io.BytesIO(Path(path).read_bytes())
+    n_bytes = content.getbuffer().nbytes
     try:
         with zipfile.ZipFile(content) as archive:
             there = {name for name in _OPTIONAL_ARRAYS if f"{name}.npy" in archive.namelist()}
-            header = json.loads(str(_read(archive, "header")))
+            header = json.loads(str(_read(archive, "header", n_bytes)))
             if header["format"] != _FORMAT or not 1 <= header["version"] <= _VERSION:
                 raise ValueError(f"format {header['format']} version {header['version']}")
-            arrays = {name: _read(archive, name) for name in (*_ARRAYS, *sorted(there))}
+            arrays = {name: _read(archive, name, n_bytes) for name in (*_ARRAYS, *sorted(there))}
         estimator = cls(**header["parameters"])
         estimator._validate_params()
         fitted = {name: header["fitted"][name] for name in _SCALARS}
@@ -116,8 +117,8 @@ def load(cls, path):
     return estimator
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """Return an array of an archive; none is longer than the file itself, whatever its head or the archive says."""
+def _read(archive: zipfile.ZipFile, name: str, n_bytes: int) -> np.ndarray:
+    """Return an array of an archive of so many bytes; none is longer, whatever its head or the archive says."""
     info = archive.getinfo(f"{name}.npy")
     with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
@@ -125,7 +126,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         if info.compress_type != zipfile.ZIP_STORED or version != (1, 0):
             raise ValueError(f"{name} is compressed, or of version {version}")
         shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-    if not 0 <= math.prod(shape) * dtype.itemsize <= min(info.file_size, info.compress_size) or dtype.hasobject:
+    if not 0 <= math.prod(shape) * dtype.itemsize <= min(info.file_size, n_bytes) or dtype.hasobject:
         raise ValueError(f"{name} of shape {shape} and type {dtype} is not all there")
     with archive.open(info) as member:
         return np.lib.format.read_array(member, allow_pickle=False)

@@ -379,6 +379,24 @@ def test_no_member_takes_more_memory_than_the_file(saved, tmp_path, name, member
     assert most < 4 * path.stat().st_size + 2**21
 
 
+def test_an_archive_that_lies_about_a_member_takes_no_memory(saved, tmp_path):
+    """Its directory and the head of the array agree on gigabytes that are not there."""
+    said = 2**31 - 1
+    member = head_with((said,))
+    path = tmp_path / "liar.npz"
+    with zipfile.ZipFile(io.BytesIO(saved[1])) as source, zipfile.ZipFile(path, "w") as target:
+        for each in source.namelist():
+            target.writestr(each, member if each == "object_mask_.npy" else source.read(each))
+        entry = target.getinfo("object_mask_.npy")
+        entry.file_size = entry.compress_size = said
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"object_mask_ of shape .* is not all there"):
+        BackgroundSplineRegressor.load(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * path.stat().st_size + 2**21
+
+
 @pytest.mark.parametrize("changed", [{"order": 3}, {"degree": 3}, {"downscale_factor": 5}])
 def test_a_model_with_the_parameters_of_another_is_not_saved(saved, tmp_path, changed):
     """It would not load; what a fit does not decide may change."""
