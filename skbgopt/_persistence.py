@@ -65,8 +65,9 @@ def save(estimator, path) -> None:
     try:
         check_belongs(parameters, fitted, estimator.object_mask_)
     except ValueError as error:
+        reason = str(error).rstrip(".")
         raise ValueError(
-            f"Parameters were set since the fit of {type(estimator).__name__}: {error}; fit again."
+            f"Parameters were set since the fit of {type(estimator).__name__}: {reason}; fit again."
         ) from error
     curves = {name: getattr(estimator, name) for name in _CURVE_NAMES}
     header = {

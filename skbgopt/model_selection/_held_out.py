@@ -196,6 +196,13 @@ def _as_number(score) -> float:
 
 def check_arguments(estimator, scoring, who: str) -> None:
     """Raise ValueError unless the estimator fits prepared images and the score can be called."""
+    refuse_other_estimators(estimator, who)
+    constraints = {"estimator": [HasMethods(["prepare", "fit_prepared"])], "scoring": [callable, None]}
+    validate_parameter_constraints(constraints, {"estimator": estimator, "scoring": scoring}, who)
+
+
+def refuse_other_estimators(estimator, who: str) -> None:
+    """Raise ValueError, with the way out, for a Pipeline or a class in the place of an estimator."""
     got = None
     if isinstance(estimator, Pipeline):
         got = "a Pipeline: take its last step alone; a search of that can stand in its place"
@@ -203,8 +210,6 @@ def check_arguments(estimator, scoring, who: str) -> None:
         got = f"the class: call it, as in {estimator.__name__}()"
     if got is not None:
         raise ValueError(f"The 'estimator' parameter of {who} must be a BackgroundSplineRegressor, got {got}.")
-    constraints = {"estimator": [HasMethods(["prepare", "fit_prepared"])], "scoring": [callable, None]}
-    validate_parameter_constraints(constraints, {"estimator": estimator, "scoring": scoring}, who)
 
 
 @without_warnings()

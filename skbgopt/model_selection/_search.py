@@ -20,7 +20,7 @@ from .._threads import single_threaded
 from .._validation import TakesImages
 from ..each_image import EachImage
 from ._best import BestEstimatorMixin
-from ._held_out import check_arguments
+from ._held_out import refuse_other_estimators
 from ._objective import FIT_ERRORS, BackgroundObjective, is_several, make_objective
 from ._own import OwnSetting
 from ._repeats import OnceEach, is_exhausted
@@ -229,8 +229,7 @@ class BackgroundSearchCV(  # type: ignore[call-arg]
             If a parameter, shape or weight is out of range, too little usable sky is left, every trial failed, the
             storage cannot be used, or the study named holds another search.
         """
-        if self.estimator is not None:
-            check_arguments(self.estimator, self.scoring, type(self).__name__)
+        refuse_other_estimators(self.estimator, type(self).__name__)
         self._validate_params()
         if not all(map(callable, self.callbacks or [])):
             raise ValueError(

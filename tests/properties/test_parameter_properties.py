@@ -29,6 +29,7 @@ REFUSALS = (
     "changes sign",
     "'degree' parameter must be at least",
     "'threshold_min' parameter",
+    "Parameters were set since the fit",
 )
 
 
