@@ -192,7 +192,17 @@ class PolyharmonicSplineRegressor(MultiOutputMixin, RegressorMixin, BaseEstimato
         return max(2 * 1.4826 * float(np.median(steps)) / 2**0.5, 1e-3 * middle_half)
 
     def predict(self, X):
-        """Return the spline at the coordinates, shape (n_samples,) or (n_samples, n_outputs)."""
+        """Return the spline at some coordinates.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            As y in fit.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         n = len(self.control_points_)
