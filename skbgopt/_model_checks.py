@@ -109,7 +109,8 @@ def _check_array(name: str, array: np.ndarray, shape: tuple[int, ...], finite: b
 
 
 def _check_positive(name: str, array: np.ndarray, or_zero: bool = False) -> None:
-    if not (array >= 0 if or_zero else array > 0).all():
+    # Without any sky the chi2 is NaN.
+    if (array < 0).any() if or_zero else not (array > 0).all():
         raise ValueError(f"{name} must be {'0 or more' if or_zero else 'above 0'}, got {array.min()}")
 
 
