@@ -47,14 +47,15 @@ def sky_weights(residual_sigmas: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """
     sky = np.ones(weights.shape[:2], dtype=np.float32)
     for c in range(residual_sigmas.shape[2]):
-        # Of any size, and what counts is their ratio.
-        weight = (weights[:, :, c] / (weights[:, :, c].max() or 1)).astype(np.float32)
-        usable = weight > 0
-        coverage = uniform_filter(weight, _WINDOW, mode="constant")
+        if c == 0 or not np.array_equal(weights[:, :, c], weights[:, :, c - 1]):
+            # Of any size, and what counts is their ratio.
+            weight = (weights[:, :, c] / (weights[:, :, c].max() or 1)).astype(np.float32)
+            usable = weight > 0
+            coverage = np.maximum(uniform_filter(weight, _WINDOW, mode="constant"), np.finfo(np.float32).tiny)
         channel = np.where(usable, residual_sigmas[:, :, c], 0).astype(np.float32, copy=False)
         channel = np.clip(channel, -_CLIP, _CLIP, out=channel) * weight
         average = uniform_filter(channel, _WINDOW, mode="constant")
-        average /= np.maximum(coverage, np.finfo(np.float32).tiny, out=coverage)
+        average /= coverage
         low, high = weighted_quantiles(average[usable], weight[usable], [_LOW, _HIGH])
         # Of a normal distribution they lie 1.645 and 0.842 sigma below the middle.
         scatter = max((high - low) / 0.803, _LEAST_SCATTER)

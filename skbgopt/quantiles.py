@@ -23,8 +23,19 @@ def weighted_quantiles(values: np.ndarray, weights: np.ndarray, q: Sequence[floa
     """
     if weights.min() == weights.max():
         return np.quantile(values, q)
-    order = np.argsort(values)
+    wanted = np.asarray(q) * weights.sum(dtype=float)
+    lowest = _lowest(values, weights, max(q), wanted.max())
+    order = lowest[np.argsort(values[lowest])]
     counts = weights[order].astype(float)
-    up_to = np.cumsum(counts)
     # Each value stands in the middle of its weight.
-    return np.interp(np.asarray(q) * up_to[-1], up_to - counts / 2, values[order])
+    return np.interp(wanted, np.cumsum(counts) - counts / 2, values[order])
+
+
+def _lowest(values: np.ndarray, weights: np.ndarray, share: float, wanted: float) -> np.ndarray:
+    """Return which values are the lowest, with more of the weight than wanted: a part of them is sorted faster."""
+    n_lowest = int(1.2 * share * len(values))
+    if n_lowest < len(values):
+        lowest = np.argpartition(values, n_lowest)[:n_lowest]
+        if weights[lowest].sum(dtype=float) > wanted + weights.max():
+            return lowest
+    return np.arange(len(values))

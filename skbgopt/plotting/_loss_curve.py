@@ -8,6 +8,10 @@ from ._drawing import single_axes
 from ._fitted import check_model
 
 
+# The loss is a logarithm: a curve that falls by less than this, a hundredth, is flat.
+_LEAST_SPAN = 0.01
+
+
 class LossCurveDisplay:
     """Show the loss that a solver minimised last, step by step.
 
@@ -69,6 +73,9 @@ class LossCurveDisplay:
         self.ax_.locator_params(axis="x", integer=True)
         # The steps of a curve that is nearly flat are read in full.
         self.ax_.ticklabel_format(axis="y", useOffset=False)
+        low, high = self.ax_.get_ylim()
+        if high - low < _LEAST_SPAN:
+            self.ax_.set_ylim((low + high - _LEAST_SPAN) / 2, (low + high + _LEAST_SPAN) / 2)
         self.ax_.set(xlabel="step", ylabel="loss")
         self.ax_.grid(alpha=0.3)
         if len(steps):

@@ -40,3 +40,14 @@ def test_equal_weights_are_none(n_values, seed):
     """To the last digit."""
     values = values_of(seed, n_values)
     np.testing.assert_array_equal(weighted_quantiles(values, np.full(n_values, 0.3), Q), np.quantile(values, Q))
+
+
+@given(st.integers(0, 1000), st.booleans())
+def test_a_part_of_the_values_tells_the_same(seed, low_count_more):
+    """Quantiles of many values are those of a full sort, wherever the weight lies."""
+    values = values_of(seed, 400)
+    weights = np.where((values < 0) == low_count_more, 1.0, 0.01)
+    order = np.argsort(values)
+    middles = np.cumsum(weights[order]) - weights[order] / 2
+    expected = np.interp(np.array([0.05, 0.2]) * weights.sum(), middles, values[order])
+    np.testing.assert_allclose(weighted_quantiles(values, weights, (0.05, 0.2)), expected, rtol=1e-9, atol=1e-12)
