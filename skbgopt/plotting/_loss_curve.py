@@ -7,7 +7,6 @@ import numpy as np
 from ._drawing import single_axes
 from ._fitted import check_model
 
-
 # The loss is a logarithm: a curve that falls by less than this, a hundredth, is flat.
 _LEAST_SPAN = 0.01
 
