@@ -1,10 +1,17 @@
 """Skirts: the faint light around objects is no background."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from skbgopt import BackgroundSplineRegressor, gradient_left, halos, objects, skirts
-from skbgopt.skirts import blurred_objects
+from skbgopt.control_points import grid_control_points
+from skbgopt.losses import BackgroundLoss
+from skbgopt.skirts import blurred_objects, fit_skirts
+from skbgopt.solvers import MMProblem, minimize_mm
+from skbgopt.splines import spline_basis
 
 SHAPE = (400, 600)
 SIGMA = 10.0
@@ -75,6 +82,24 @@ def test_an_even_field_of_objects_has_an_even_skirt():
     usable[10:20, 30:45] = False
     maps = blurred_objects(np.full((40, 60, 2), 3.0), np.ones((40, 60)), usable)
     np.testing.assert_allclose(maps[3:-3, 3:25], maps[5, 5, 0], rtol=0.02)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_skirts_only_add_light(sign):
+    """A rim that is brighter by a tenth of the objects' light has skirts, one that is darker has none."""
+    y, x = np.meshgrid(np.linspace(-0.5, 0.5, 40), np.linspace(-0.75, 0.75, 60), indexing="ij")
+    points = torch.from_numpy(np.stack([y, x], axis=-1).reshape(-1, 2))
+    corners = (np.array([-0.5, -0.75]), np.array([0.5, 0.75]))
+    basis = spline_basis(torch.from_numpy(grid_control_points(16, *corners)), points, 4, 2)
+    maps = np.stack([5 * np.exp(-(y**2 + x**2) / width).ravel() for width in (0.02, 0.08)], axis=1)
+    noise = np.random.default_rng(0).normal(0, 0.1, len(maps))
+    values = torch.from_numpy((noise + sign * 0.1 * maps[:, 1])[:, None])
+    loss = BackgroundLoss(eps=2.0, floor=False, rounding=0.1)
+    problem = MMProblem(basis.design(points), basis.energies, values, torch.ones_like(values), 10.0)
+    settings = SimpleNamespace(max_iter=500, tol=1e-7)
+    factors = fit_skirts(problem, maps, np.ones(len(maps)), loss, minimize_mm(problem, loss), settings)
+    assert (factors >= 0).all()
+    assert (factors[1, 0] > 0.02) == (sign > 0)
 
 
 def test_stars_have_no_skirts():

@@ -140,6 +140,18 @@ def test_a_small_nebula_leaves_the_level_alone():
         assert abs(error) < 4 * model.block_noise_[0]
 
 
+def test_what_a_stiff_model_misses_is_a_part_of_it():
+    """On a sky that bends, a model that may not is less sure than its noise alone would have it."""
+    y, x = np.mgrid[:160, :240] / 120 - 1
+    sky = 1000 + 40 * np.sin(3 * x) * np.cos(3 * y) + np.random.default_rng(0).normal(0, 3, x.shape)
+    model = quick(smoothing=0.1, downscale_factor=4)
+    _, std = model.fit(sky).predict(sky, return_std=True)
+    with mock.patch("skbgopt.fitting.covariances", lambda *given: (covariances(*given)[0], 0 * covariances(*given)[1])):
+        _, of_noise = model.fit(sky).predict(sky, return_std=True)
+    assert (std >= 0.999 * of_noise).all()
+    assert np.median(std) > 1.1 * np.median(of_noise)
+
+
 def test_the_standard_error_is_larger_where_less_is_seen(colour_frame):
     """In the middle of a masked half it is more than twice that of the other half."""
     mask = np.zeros(colour_frame.image.shape[:2], dtype=bool)
